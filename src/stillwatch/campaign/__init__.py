@@ -1,0 +1,30 @@
+"""Streams -> campaigns with significance."""
+
+from stillwatch.campaign.assemble import Ring, calls_until_found, q_values, rings, threshold_bits
+from stillwatch.campaign.groups import groups, quota_counts
+from stillwatch.campaign.population import Population, describe, owners
+from stillwatch.campaign.scoring import OPERATOR, Finding, Group, Score, score
+from stillwatch.campaign.single import MIN_CALLS_ALONE, Lone, assess, candidates
+
+__all__ = [
+    "MIN_CALLS_ALONE",
+    "OPERATOR",
+    "Finding",
+    "Group",
+    "Lone",
+    "Population",
+    "Ring",
+    "Score",
+    "assess",
+    "calls_until_found",
+    "candidates",
+    "describe",
+    "groups",
+    "owners",
+
+    "q_values",
+    "quota_counts",
+    "rings",
+    "score",
+    "threshold_bits",
+]

@@ -1,0 +1,128 @@
+"""Passing groups -> campaigns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillwatch.campaign.population import Population
+from stillwatch.campaign.scoring import Group, Score, score
+
+#: Share of the smaller side's accounts that a group and a campaign must have in common to be one.
+SAME: Final = 0.8
+#: A group that shares this much with a second campaign ties the two by what they both borrow, and is left out.
+BRIDGE: Final = 0.2
+
+
+@dataclass(slots=True)
+class Ring:
+    """A campaign while it is put together.  ``parts`` are (group, member accounts) that passed, strongest first."""
+
+    lead: Score
+    accounts: set[int] = field(default_factory=set)
+    bits: dict[int, float] = field(default_factory=dict)
+    parts: list[tuple[Score, frozenset[int]]] = field(default_factory=list)
+
+    def add(self, found: Score, members: frozenset[int]) -> None:
+        self.parts.append((found, members))
+        self.accounts |= members
+        for who, bits in zip(found.group.who.tolist(), found.member_bits.tolist(), strict=True):
+            if who in members:
+                self.bits[who] = max(bits, self.bits.get(who, -math.inf))
+
+
+def threshold_bits(tested: int, max_false_alarms: float) -> float:
+    """Bits a group needs so that among ``tested`` groups without any operator at most ``max_false_alarms`` are expected to pass.
+
+    By Markov's inequality an e-value reaches 2**b with chance at most 2**-b.
+    """
+    return math.log2(max(tested, 1) / max_false_alarms)
+
+
+def q_values(bits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Benjamini-Hochberg q-values of p = min(1, 2**-bits), same order (JRSS B 57:289, 1995; for e-values Wang & Ramdas, JRSS B 84:822, 2022)."""
+    p = np.minimum(1.0, np.exp2(-bits))
+    order = np.argsort(p, kind="stable")
+    ranked = p[order] * len(p) / np.arange(1, len(p) + 1)
+    q = np.empty(len(p))
+    q[order] = np.minimum.accumulate(ranked[::-1])[::-1]
+    return np.minimum(q, 1.0)
+
+
+def rings(scores: Sequence[Score], threshold: float) -> list[Ring]:
+    """Join passing groups that share their accounts.
+
+    The strongest and largest come first and found campaigns; a later group joins the one campaign it shares its accounts with, brings in accounts of
+    its own that no campaign has, and is left out when it straddles two.
+    """
+    passing = [s for s in scores if s.passes(threshold)]
+    passing.sort(key=lambda s: (-round(s.bits, 6), -int(s.member.sum()), -int(s.group.calls.sum()), s.group.key))
+    found: list[Ring] = []
+    claimed: dict[int, Ring] = {}
+    for s in passing:
+        members = frozenset(s.group.who[s.member].tolist())
+        shared: dict[int, int] = {}
+        for who in members:
+            if who in claimed:
+                at = found.index(claimed[who])
+                shared[at] = shared.get(at, 0) + 1
+        if not shared:
+            ring = Ring(s)
+            found.append(ring)
+        else:
+            best = max(shared, key=lambda at: (shared[at], -at))
+            ring = found[best]
+            if sum(shared.values()) - shared[best] > BRIDGE * len(members):
+                continue
+            if shared[best] < SAME * min(len(members), len(ring.accounts)):
+                continue
+        mine = frozenset(w for w in members if claimed.get(w, ring) is ring)
+        ring.add(s, mine)
+        claimed.update(dict.fromkeys(mine, ring))
+    return found
+
+
+def calls_until_found(
+    pop: Population,
+    group: Group,
+    events: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]],
+    quotas: NDArray[np.int64],
+    threshold: float,
+) -> int | None:
+    """The least number of a group's calls, in time order, from which on its evidence stays above the threshold.
+
+    Sizes 1, 2, 4, ... and then a bisection are tried; everything outside the group is taken as the whole log shows it.
+
+    Args:
+        events: (who, at, repeated) of the group's calls in time order.
+    """
+    who, at, repeated = events
+
+    def passes(n: int) -> bool:
+        accounts, where = np.unique(who[:n], return_inverse=True)
+        if len(accounts) < 3:
+            return False
+        size = len(accounts)
+        first, last = np.full(size, np.inf), np.full(size, -np.inf)
+        np.minimum.at(first, where, at[:n])
+        np.maximum.at(last, where, at[:n])
+        counts = np.bincount(where, minlength=size)
+        again = np.bincount(where, repeated[:n], size).astype(np.int64)
+        return score(pop, Group(group.family, group.client, group.key, accounts, counts, again, counts, first, last), quotas).passes(threshold)
+
+    high = 8
+    while high < len(who) and not passes(high):
+        high *= 2
+    high = min(high, len(who))
+    if not passes(high):
+        return None
+    low = high // 2
+    while low + 1 < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if passes(middle) else (middle, high)
+    return high

@@ -1,0 +1,88 @@
+"""Stream rows -> groups to test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stillwatch.campaign.population import Population
+from stillwatch.campaign.scoring import MIN_CALLS, MIN_OWNERS, Group
+
+#: Streams with more calls than this count as equally long when work per account is compared.
+LONGEST: Final = 100_000
+
+_FIELDS: Final = ("who", "calls", "repeated", "texts", "first", "last")
+
+
+def _runs(keys: list[NDArray[np.int64]]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """(order that sorts by ``keys``, starts of the runs of equal keys, with the end appended)."""
+    order = np.lexsort(keys[::-1])
+    if not len(order):
+        return order, np.array([0])
+    new = np.zeros(len(order), bool)
+    new[0] = True
+    for k in keys:
+        new[1:] |= k[order][1:] != k[order][:-1]
+    return order, np.r_[np.flatnonzero(new), len(order)]
+
+
+def _merge(rows: dict[str, NDArray[np.float64]], take: NDArray[np.intp]) -> tuple[NDArray[np.float64], ...]:
+    """Rows of a group with one row per account."""
+    who, at = np.unique(rows["who"][take], return_inverse=True)
+    n = len(who)
+    sums = [np.bincount(at, rows[c][take], n).astype(np.int64) for c in ("calls", "repeated", "texts")]
+    first, last = np.full(n, np.inf), np.full(n, -np.inf)
+    np.minimum.at(first, at, rows["first"][take])
+    np.maximum.at(last, at, rows["last"][take])
+    return (who.astype(np.int64), *sums, first, last)  # type: ignore[return-value]
+
+
+def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool) -> Iterator[Group]:
+    """The groups of a stream table that are large enough to test.
+
+    Args:
+        rows: see ``link.streams``.
+        keys: the columns that name a group: ``["family"]`` or ``["client", "system", "tools"]``.
+        pop: for the owners.
+        by_client: also split each group by client where that gives something smaller.
+    """
+    columns = {c: rows.column(c).to_numpy() for c in (*_FIELDS, *keys, "client")}
+    for names in [keys, [*keys, "client"]] if by_client else [keys]:
+        order, starts = _runs([columns[k] for k in names])
+        for begin, end in zip(starts[:-1], starts[1:], strict=True):
+            if end - begin < MIN_OWNERS:
+                continue
+            take = order[begin:end]
+            if columns["calls"][take].sum() < MIN_CALLS:
+                continue
+            who, calls, repeated, texts, first, last = _merge(columns, take)
+            if len(np.unique(pop.owner[who])) < MIN_OWNERS:
+                continue
+            head = take[0]
+            family = int(columns["family"][head]) if "family" in keys else None
+            client = int(columns["client"][head]) if "client" in names else None
+            yield Group(
+                family=family,
+                client=client,
+                key=tuple(int(columns[k][head]) for k in names),
+                who=who,
+                calls=calls,  # type: ignore[arg-type]
+                repeated=repeated,  # type: ignore[arg-type]
+                texts=texts,  # type: ignore[arg-type]
+                first=first,
+                last=last,
+            )
+
+
+def quota_counts(rows: pa.Table, keys: list[str]) -> NDArray[np.int64]:
+    """[calls] how many accounts sent that many calls of one group, over the whole log."""
+    if not rows.num_rows:
+        return np.zeros(2, np.int64)
+    columns = [rows.column(c).to_numpy() for c in (*keys, "who")]
+    order, starts = _runs(columns)
+    calls = np.add.reduceat(rows.column("calls").to_numpy()[order], starts[:-1])
+    return np.bincount(np.minimum(calls, LONGEST))

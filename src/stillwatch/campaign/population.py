@@ -1,0 +1,224 @@
+"""The lab's own population: what its accounts are like, as integer codes, so that every null is drawn from this log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+DAY: Final = 86400.0
+MISSING: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """One trait of every account.  ``codes`` int64[accounts], -1 where unknown; ``counts`` [values] accounts that show each value."""
+
+    codes: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    labels: tuple[str, ...]
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of it at all."""
+        return bool(len(self.counts))
+
+
+def trait(values: list[str | None]) -> Trait:
+    """Code a column of labels."""
+    coded = pa.array(values, pa.string()).dictionary_encode()
+    codes = coded.indices.fill_null(MISSING).to_numpy().astype(np.int64)
+    labels = tuple(coded.dictionary.to_pylist())
+    return Trait(codes, np.bincount(codes[codes >= 0], minlength=len(labels)), labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Every account of the log.
+
+    ``address_offsets`` int64[accounts + 1] into ``address_codes``, the distinct addresses of each account; ``address_counts`` accounts per address.
+    ``owner`` int64[accounts]: accounts with one declared owner share a code.  Times are epoch seconds, NaN where unknown.
+    """
+
+    accounts: tuple[str, ...]
+    owner: NDArray[np.int64]
+    relation: tuple[str, ...]  # "organisation", "payer", "institution" or ""
+    calls: NDArray[np.int64]
+    first: NDArray[np.float64]
+    last: NDArray[np.float64]
+    created: NDArray[np.float64]
+    verified: NDArray[np.int8]  # 1 yes, 0 no, -1 unknown
+    end_users: NDArray[np.int64]
+    programme: Trait
+    payment: Trait
+    mail_domain: Trait
+    mail_shape: Trait
+    signup_day: Trait
+    age: Trait
+    address_offsets: NDArray[np.int64]
+    address_codes: NDArray[np.int64]
+    address_counts: NDArray[np.int64]
+    address_first: NDArray[np.float64]  # first and last call from each address, by anybody
+    address_last: NDArray[np.float64]
+    address_labels: tuple[str, ...]
+
+    @property
+    def declared(self) -> NDArray[np.bool_]:
+        """bool[accounts]: says openly whom it belongs to."""
+        return np.array([bool(r) for r in self.relation])
+
+    def addresses(self, who: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(position in ``who``, address code) for every address of these accounts."""
+        lengths = self.address_offsets[who + 1] - self.address_offsets[who]
+        owner = np.repeat(np.arange(len(who)), lengths)
+        inside = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return owner, self.address_codes[np.repeat(self.address_offsets[who], lengths) + inside]
+
+
+_AGES: Final = (0.0, 1 / 24, 0.25, 1.0, 3.0, 7.0, 14.0, 30.0, 60.0, 120.0, 240.0, 480.0)
+
+
+def age_label(days: float) -> str | None:
+    """Bin of an account's age in days at its first call; None where unknown."""
+    if np.isnan(days):
+        return None
+    if days < 0:
+        return "called before it was created"
+    upper = int(np.searchsorted(_AGES, days, side="right"))
+    if upper == len(_AGES):
+        return f"over {_AGES[-1]:g} days"
+    return f"under {_AGES[upper]:g} days" if _AGES[upper] >= 1 else f"under {_AGES[upper] * 24:g} hours"
+
+
+def owners(activity: pa.Table, accounts: pa.Table, addresses: pa.Table) -> tuple[pa.Table, list[dict[str, object]]]:
+    """Join the log's accounts with the sign-up records and name each account's declared owner.
+
+    Accounts whose tie is open and honest speak with one voice: the accounts of one organisation (in the log's key or in the sign-up record);
+    verified accounts that share one card and a mail domain which nobody else uses (a payer who says who he is); verified members of one institution
+    who share its mail domain and its few addresses, each with a card of their own (a course on a campus).
+
+    Args:
+        activity: see ``link.activity``.
+        accounts: rows of ``records.ACCOUNTS``; may be empty.
+        addresses: account, address_ref (see ``link.account_addresses``).
+
+    Returns:
+        (table account, who, owner; a joined record per account, in order of ``who``; its ``relation`` says which tie, if any).
+    """
+    records: dict[str, dict[str, object]] = {r["account"]: r for r in accounts.to_pylist()}
+    rows = sorted(activity.to_pylist(), key=lambda r: str(r["account"]))
+    joined: list[dict[str, object]] = []
+    for r in rows:
+        known = records.get(r["account"], {})
+        seen = {k: r[k] for k in ("account", "calls", "first", "last", "end_users")}
+        joined.append({**known, **seen, "org_ref": r["org_ref"] or known.get("org_ref")})
+    payers, campuses = _payers(joined), _institutions(joined, addresses)
+    codes: dict[str, int] = {}
+    owner = []
+    for r in joined:
+        if r["org_ref"]:
+            name, relation = f"org:{r['org_ref']}", "organisation"
+        elif str(r.get("payment_ref")) in payers:
+            name, relation = f"payer:{r['payment_ref']}", "payer"
+        elif str(r.get("mail_domain_ref")) in campuses and r.get("verified"):
+            name, relation = f"institution:{r['mail_domain_ref']}", "institution"
+        else:
+            name, relation = f"account:{r['account']}", ""
+        r["relation"] = relation
+        owner.append(codes.setdefault(name, len(codes)))
+    table = pa.table({"account": [str(r["account"]) for r in joined], "who": np.arange(len(joined)), "owner": np.array(owner, np.int64)})
+    return table, joined
+
+
+def _by(joined: list[dict[str, object]], field: str) -> dict[str, list[dict[str, object]]]:
+    out: dict[str, list[dict[str, object]]] = {}
+    for r in joined:
+        if r.get(field):
+            out.setdefault(str(r[field]), []).append(r)
+    return out
+
+
+def _payers(joined: list[dict[str, object]]) -> set[str]:
+    """Cards whose holders are all verified and share a mail domain that no other card uses."""
+    by_domain = _by(joined, "mail_domain_ref")
+    payers = set()
+    for card, of in _by(joined, "payment_ref").items():
+        domains = {str(r.get("mail_domain_ref")) for r in of}
+        if len(of) > 1 and len(domains) == 1 and all(r.get("verified") for r in of):
+            fellows = by_domain.get(domains.pop(), [])
+            if fellows and all(str(r.get("payment_ref")) == card for r in fellows):
+                payers.add(card)
+    return payers
+
+
+def _institutions(joined: list[dict[str, object]], addresses: pa.Table) -> set[str]:
+    """Mail domains of 5 or more accounts, 95 % of them verified, that call from few addresses between them and pay each for himself."""
+    used: dict[str, list[str]] = {}
+    for r in addresses.to_pylist():
+        used.setdefault(r["account"], []).append(r["address_ref"])
+    found = set()
+    for domain, of in _by(joined, "mail_domain_ref").items():
+        if len(of) < 5 or sum(bool(r.get("verified")) for r in of) < 0.95 * len(of):
+            continue
+        cards = [str(r["payment_ref"]) for r in of if r.get("payment_ref")]
+        tally = Counter(a for r in of for a in used.get(str(r["account"]), ()))
+        few = {a for a, _ in tally.most_common(max(3, len(of) // 10))}
+        there = sum(bool(few.intersection(used.get(str(r["account"]), ()))) for r in of)
+        if there >= 0.8 * len(of) and max(tally.values(), default=0) > 1 and len(set(cards)) >= 0.9 * len(cards):
+            found.add(domain)
+    return found
+
+
+def describe(joined: list[dict[str, object]], owner: NDArray[np.int64], addresses: pa.Table) -> Population:
+    """Build the population.
+
+    Args:
+        joined: records from ``owners``.
+        owner: their owner codes.
+        addresses: account, address_ref, first, last (see ``link.account_addresses``).
+    """
+
+    def column(name: str) -> list[str | None]:
+        return [None if r.get(name) in (None, "") else str(r[name]) for r in joined]
+
+    def numbers(name: str) -> NDArray[np.float64]:
+        return np.array([np.nan if r.get(name) is None else float(str(r[name])) for r in joined], np.float64)
+
+    created, first = numbers("created_at"), numbers("first")
+    coded = addresses.column("address_ref").combine_chunks().dictionary_encode()
+    place = {str(r["account"]): i for i, r in enumerate(joined)}
+    who = np.array([place[a] for a in addresses.column("account").to_pylist()], np.int64)
+    by = np.argsort(who, kind="stable")
+    codes = coded.indices.to_numpy()[by].astype(np.int64)
+    seen_first, seen_last = np.full(len(coded.dictionary), np.inf), np.full(len(coded.dictionary), -np.inf)
+    np.minimum.at(seen_first, codes, addresses.column("first").to_numpy()[by])
+    np.maximum.at(seen_last, codes, addresses.column("last").to_numpy()[by])
+    offsets = np.searchsorted(who[by], np.arange(len(joined) + 1))
+    verified = np.array([-1 if r.get("verified") is None else int(bool(r["verified"])) for r in joined], np.int8)
+    return Population(
+        accounts=tuple(str(r["account"]) for r in joined),
+        owner=owner,
+        relation=tuple(str(r["relation"]) for r in joined),
+        calls=numbers("calls").astype(np.int64),
+        first=first,
+        last=numbers("last"),
+        created=created,
+        verified=verified,
+        end_users=numbers("end_users").astype(np.int64),
+        programme=trait(column("programme")),
+        payment=trait(column("payment_ref")),
+        mail_domain=trait(column("mail_domain_ref")),
+        mail_shape=trait(column("mail_shape")),
+        signup_day=trait([None if np.isnan(c) else str(int(c // DAY)) for c in created]),
+        age=trait([age_label(d) for d in (first - created) / DAY]),
+        address_offsets=offsets.astype(np.int64),
+        address_codes=codes,
+        address_counts=np.bincount(codes, minlength=len(coded.dictionary)),
+        address_first=seen_first,
+        address_last=seen_last,
+        address_labels=tuple(coded.dictionary.to_pylist()),
+    )

@@ -1,0 +1,260 @@
+"""Score one group of streams: evidence by trait class, known relations that explain it away, and who belongs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillwatch.campaign.population import DAY, MISSING, Population, Trait
+from stillwatch.campaign.urn import slices_bits, urn_bits
+
+#: No trait class may weigh more than this, so that no single kind of evidence can convict.
+CLASS_CAP: Final = 30.0
+#: A class with at least this many bits counts as a leg to stand on; two legs are needed.
+LEG: Final = 3.0
+#: Repetition of items across owners speaks against a harvest, but not without end: harvesters sample an item several times too.
+REPEAT_FLOOR: Final = -40.0
+#: Below this many other accounts whose trait is known, the trait is not assessed.
+MIN_OTHERS: Final = 20
+#: Members' share of a group's calls and owners below which the group is mixed traffic and not the ring's own.
+PURITY: Final = 0.6
+MIN_OWNERS: Final = 3
+MIN_CALLS: Final = 8
+
+#: Names of the classes that say who operates the accounts, in the order of the report.
+OPERATOR: Final = ("payment", "mail", "registration", "network", "quota")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Streams to be tested together; arrays run over its accounts (``who`` ascending)."""
+
+    family: int | None  # None: calls tied by their client alone
+    client: int | None
+    key: tuple[int, ...]
+    who: NDArray[np.int64]
+    calls: NDArray[np.int64]
+    repeated: NDArray[np.int64]
+    texts: NDArray[np.int64]
+    first: NDArray[np.float64]
+    last: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Bits and the plain sentence behind them; ``assessed`` False where the log gave nothing to judge by."""
+
+    id: str
+    bits: float
+    text: str
+    assessed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    group: Group
+    bits: float
+    findings: tuple[Finding, ...]
+    relation: str | None
+    member: NDArray[np.bool_]  # over group.who
+    member_bits: NDArray[np.float64]
+    legs: int
+    pure: bool = False
+    explained: frozenset[str] = field(default_factory=frozenset)
+
+    def passes(self, threshold: float) -> bool:
+        """Whether it is a campaign at this threshold in bits."""
+        return self.bits >= threshold and self.legs >= 2 and self.pure
+
+
+def _trait_bits(t: Trait, reps: NDArray[np.int64], who: NDArray[np.int64]) -> tuple[float, int, int, int]:
+    """(bits, accounts with the trait known, distinct values, accounts outside); one account per owner speaks."""
+    codes = t.codes[reps]
+    values, counts = np.unique(codes[codes >= 0], return_counts=True)
+    if not len(values):
+        return 0.0, 0, 0, int(t.counts.sum())
+    all_codes = t.codes[who]
+    inside = np.bincount(all_codes[all_codes >= 0], minlength=len(t.counts))
+    outside = np.maximum(t.counts - inside, 0)
+    total = int(outside.sum())
+    rates = np.clip(np.maximum(outside[values], 1) / max(total, 1), 1e-12, 1.0)
+    return urn_bits(counts, rates), int(counts.sum()), len(values), total
+
+
+def _assess(name: str, what: str, t: Trait, reps: NDArray[np.int64], who: NDArray[np.int64]) -> Finding:
+    bits, known, distinct, outside = _trait_bits(t, reps, who)
+    if not t.known or known < 2 or outside < MIN_OTHERS:
+        why = "the log and the accounts file do not say" if not t.known or known < 2 else f"only {outside} other accounts to compare with"
+        return Finding(name, 0.0, f"{what}: not assessed, {why}.", assessed=False)
+    return Finding(name, min(CLASS_CAP, bits), f"{what}: {known} accounts show {distinct} different values, judged against {outside} other accounts.")
+
+
+def _network(pop: Population, reps: NDArray[np.int64], who: NDArray[np.int64]) -> Finding:
+    what = "Shared internet addresses"
+    _, codes = pop.addresses(reps)
+    _, all_codes = pop.addresses(who)
+    values, counts = np.unique(codes, return_counts=True)
+    inside = np.bincount(all_codes, minlength=len(pop.address_counts))
+    outside = pop.address_counts - inside
+    total = int(outside.sum())
+    if len(codes) < 2 or total < MIN_OTHERS:
+        return Finding("network", 0.0, f"{what}: not assessed, too few addresses in the log.", assessed=False)
+    bits = urn_bits(counts, np.clip(np.maximum(outside[values], 1) / total, 1e-12, 1.0))
+    shared = int((counts > 1).sum())
+    text = f"{what}: {shared} of the {len(values)} addresses they called from served more than one of these accounts."
+    return Finding("network", min(CLASS_CAP, bits), text)
+
+
+def _quota(group: Group, reps: NDArray[np.intp], quota_counts: NDArray[np.int64]) -> Finding:
+    """Equal numbers of calls per account, against the numbers in all other streams of the log."""
+    what = "Equal work per account"
+    if group.family is None:
+        return Finding("quota", 0.0, f"{what}: not assessed for calls that only their client ties together.", assessed=False)
+    cap = len(quota_counts) - 1
+    inside = np.bincount(np.minimum(group.calls, cap), minlength=cap + 1)
+    outside = np.maximum(quota_counts - inside, 0)
+    total = int(outside.sum())
+    if total < MIN_OTHERS:
+        return Finding("quota", 0.0, f"{what}: not assessed, only {total} other streams to compare with.", assessed=False)
+    values, counts = np.unique(np.minimum(group.calls[reps], cap), return_counts=True)
+    bits = urn_bits(counts, np.clip(np.maximum(outside[values], 1) / total, 1e-12, 1.0))
+    low, middle, high = np.percentile(group.calls[reps], [10, 50, 90])
+    text = f"{what}: most accounts sent {low:.0f} to {high:.0f} of these calls (median {middle:.0f}), judged against {total} other streams."
+    return Finding("quota", min(CLASS_CAP, bits), text)
+
+
+def _relation(pop: Population, group: Group, reps: NDArray[np.int64]) -> tuple[str | None, frozenset[str]]:
+    """A known honest relation that explains shared traits, and the classes it explains."""
+    position, codes = pop.addresses(reps)
+    if len(codes):
+        values, counts = np.unique(codes, return_counts=True)
+        top = values[np.argsort(-counts, kind="stable")[:3]]
+        there = len(np.unique(position[np.isin(codes, top)]))
+        others = counts[~np.isin(values, top)]
+        brief = bool((pop.address_last[top] - pop.address_first[top] <= 4 * DAY).all())
+        if there >= 0.8 * len(reps) and brief and (others <= 1).mean() >= 0.95:
+            return "people who met at one place for a few days (an event)", frozenset({"registration", "network"})
+    return None, frozenset()
+
+
+def _membership(pop: Population, group: Group, reference: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Bits for each account belonging to the ``reference`` accounts, leave-one-out, against being a customer like the others."""
+    who = group.who
+    n_in = int(reference.sum())
+    bits = np.zeros(len(who))
+    for t in (pop.mail_domain, pop.mail_shape, pop.signup_day, pop.age):
+        codes = t.codes[who]
+        inside = np.bincount(codes[reference & (codes >= 0)], minlength=len(t.counts))
+        outside = np.maximum(t.counts - inside, 0)
+        known = codes >= 0
+        if outside.sum() < MIN_OTHERS or not known.any():
+            continue
+        c = codes[known]
+        rate = np.maximum(outside[c], 1) / outside.sum()
+        own = reference[known].astype(float)
+        # Values are spread thin in a small group: half of the weight stays with the population.
+        predicted = (inside[c] - own + 4.0 * rate) / (inside.sum() - own + 4.0)
+        bits[known] += np.clip(np.log2(predicted / rate), -3.0, 6.0)
+    verified = pop.verified[who]
+    rest = np.setdiff1d(np.arange(len(pop.accounts)), who[reference])
+    known_rest = pop.verified[rest][pop.verified[rest] >= 0]
+    if len(known_rest) >= MIN_OTHERS and (verified >= 0).all():
+        rate_in = (verified[reference].mean() * n_in + 0.5) / (n_in + 1)
+        rate_out = (known_rest.mean() * len(known_rest) + 0.5) / (len(known_rest) + 1)
+        bits += np.where(verified == 1, np.log2(rate_in / rate_out), np.log2((1 - rate_in) / (1 - rate_out)))
+    for shares, base in (_shares_value(pop.payment, who, reference), _shares_address(pop, who, reference)):
+        if base is None:
+            continue
+        others = (shares[reference].sum() - (shares & reference) + 0.5) / (n_in - reference + 1.0)
+        bits += np.where(shares, np.log2(others / base), np.log2((1 - others) / (1 - base)))
+    return bits
+
+
+def _shares_value(t: Trait, who: NDArray[np.int64], reference: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], float | None]:
+    """Whether each account shares a value with another reference account, and how many outside accounts do."""
+    codes = t.codes[who]
+    inside = np.bincount(codes[reference & (codes >= 0)], minlength=len(t.counts))
+    shares = (codes != MISSING) & (inside[codes] - reference > 0)
+    outside = np.maximum(t.counts - inside, 0)
+    if outside.sum() < MIN_OTHERS:
+        return shares, None
+    return shares, float((outside[inside > 0].sum() + 0.5) / (outside.sum() + 1.0))
+
+
+def _shares_address(pop: Population, who: NDArray[np.int64], reference: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], float | None]:
+    position, codes = pop.addresses(who)
+    from_reference = reference[position]
+    inside = np.bincount(codes[from_reference], minlength=len(pop.address_counts))
+    hit = inside[codes] - from_reference > 0
+    shares = np.zeros(len(who), bool)
+    shares[position[hit]] = True
+    outside_accounts = len(pop.accounts) - int(reference.sum())
+    touched = np.maximum(pop.address_counts - inside, 0)[inside > 0].sum()
+    if outside_accounts < MIN_OTHERS:
+        return shares, None
+    return shares, float(min(0.9, (touched + 0.5) / (outside_accounts + 1.0)))
+
+
+def score(pop: Population, group: Group, quota_counts: NDArray[np.int64]) -> Score:
+    """Score a group of streams.
+
+    Args:
+        pop: the whole log's accounts.
+        group: the streams; at least ``MIN_OWNERS`` owners and ``MIN_CALLS`` calls for anything to be found.
+        quota_counts: [calls] number of streams in the log with that many calls (last entry: that many or more).
+    """
+    _, rep_at = np.unique(pop.owner[group.who], return_index=True)
+    reps = group.who[rep_at]
+    relation, explained = _relation(pop, group, reps)
+    mail = max(
+        (_assess("mail", "Mail domain", pop.mail_domain, reps, group.who), _assess("mail", "Pattern of the mail name", pop.mail_shape, reps, group.who)),
+        key=lambda f: (f.assessed, f.bits),
+    )
+    registration = max(
+        (
+            _assess("registration", "Day of registration", pop.signup_day, reps, group.who),
+            _assess("registration", "Age of the account at its first call", pop.age, reps, group.who),
+        ),
+        key=lambda f: (f.assessed, f.bits),
+    )
+    findings = [
+        _assess("payment", "Payment fingerprint", pop.payment, reps, group.who),
+        mail,
+        registration,
+        _network(pop, reps, group.who),
+        _quota(group, rep_at, quota_counts),
+    ]
+    findings = [Finding(f.id, 0.0, f"{f.text} Explained: {relation}.") if f.id in explained and f.bits > 0 else f for f in findings]
+    calls, repeated = int(group.calls.sum()), int(group.repeated.sum())
+    bits = max(REPEAT_FLOOR, slices_bits(repeated, calls))
+    findings.append(Finding("slices", bits, f"Disjoint slices: {repeated} of {calls} calls have a text that another owner sent too."))
+
+    # Who says openly whom he belongs to is not part of a hidden ring; his calls still count against its purity.
+    hidden = ~pop.declared[group.who]
+    member = hidden.copy()
+    member_bits = np.zeros(len(group.who))
+    for _ in range(3 if hidden.any() else 0):
+        member_bits = _membership(pop, group, member)
+        kept = (member_bits >= 0) & hidden
+        if not kept.any() or np.array_equal(kept, member):
+            break
+        member = kept
+    owners_in = len(np.unique(pop.owner[group.who[member]]))
+    pure = (
+        owners_in >= max(MIN_OWNERS, PURITY * len(reps))
+        and group.calls[member].sum() >= max(MIN_CALLS, PURITY * calls)
+    )
+    return Score(
+        group=group,
+        bits=sum(f.bits for f in findings),
+        findings=tuple(findings),
+        relation=relation,
+        member=member,
+        member_bits=member_bits,
+        legs=sum(f.bits >= LEG for f in findings if f.id in OPERATOR),
+        pure=bool(pure),
+        explained=explained,
+    )

@@ -1,0 +1,21 @@
+"""The nouns: Arrow schemas of the tables between the rooms, and the frozen records a case is made of."""
+
+from stillwatch.records.case import Campaign, Case, Reason, RunRecord, Segment, StreamRow
+from stillwatch.records.schemas import ACCOUNTS, ATTRIBUTED, ACCOUNT_RESULTS, CALLS, SKETCHES
+from stillwatch.records.techniques import TECHNIQUES, Technique
+
+__all__ = [
+    "ACCOUNTS",
+    "ACCOUNT_RESULTS",
+    "ATTRIBUTED",
+    "CALLS",
+    "SKETCHES",
+    "TECHNIQUES",
+    "Campaign",
+    "Case",
+    "Reason",
+    "RunRecord",
+    "Segment",
+    "StreamRow",
+    "Technique",
+]

@@ -1,0 +1,7 @@
+"""Where bulk data lie while a run goes on: the spool on disk and the engine that runs the relational steps."""
+
+from stillwatch.store.engine import Engine
+from stillwatch.store.files import write_atomically
+from stillwatch.store.spool import Spool
+
+__all__ = ["Engine", "Spool", "write_atomically"]

@@ -1,0 +1,57 @@
+"""DuckDB as the engine of the relational steps; it spills to disk when memory runs short."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import narwhals as nw
+import pyarrow as pa
+
+
+class Engine:
+    """Runs lazy frames and keeps their results as tables.
+
+    Args:
+        folder: where the database and its spill files go.
+        memory: DuckDB's memory limit, e.g. ``"4GB"``.
+        threads: worker threads; None leaves it to DuckDB.
+    """
+
+    def __init__(self, folder: Path, *, memory: str = "4GB", threads: int | None = None) -> None:
+        self._db = duckdb.connect(str(folder / "work.duckdb"))
+        self._db.execute(f"SET memory_limit = '{memory}'")
+        self._db.execute(f"SET temp_directory = '{(folder / 'spill').as_posix()}'")
+        self._db.execute("SET preserve_insertion_order = false")
+        if threads is not None:
+            self._db.execute(f"SET threads = {int(threads)}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._db.close()
+
+    def parquet(self, path: Path) -> nw.LazyFrame:
+        """A Parquet file (or glob) as a lazy frame."""
+        return nw.from_native(self._db.read_parquet(str(path))).lazy()
+
+    def keep(self, name: str, frame: nw.LazyFrame | pa.Table) -> nw.LazyFrame:
+        """Run ``frame`` once, store its rows as table ``name`` and return the table as a lazy frame."""
+        if isinstance(frame, pa.Table):
+            native: Any = self._db.from_arrow(frame)
+        else:
+            native = frame.to_native()
+        native.create(name)
+        return nw.from_native(self._db.table(name)).lazy()
+
+    def drop(self, name: str) -> None:
+        """Forget a kept table and free its room."""
+        self._db.execute(f"DROP TABLE {name}")
+
+    def fetch(self, frame: nw.LazyFrame) -> pa.Table:
+        """Run ``frame`` and return its rows."""
+        table: pa.Table = frame.collect(backend="pyarrow").to_native()
+        return table
