@@ -1,0 +1,196 @@
+"""The whole stream on one screen: logs in, campaigns with evidence out."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import narwhals as nw
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stillwatch import __version__, campaign, link
+from stillwatch.app.casefile import Builder, Material
+from stillwatch.evidence import campaign_to_json, render_report, run_to_json, to_json_line
+from stillwatch.intake import Identity, Quarantine, Reader, expand, load_or_create_key, read_accounts
+from stillwatch.records import ACCOUNT_RESULTS, ACCOUNTS, ATTRIBUTED, Case, RunRecord
+from stillwatch.sketch import RECIPE, sketch_batch
+from stillwatch.store import Engine, Spool, write_atomically
+
+HARNESS = ["client", "system", "tools"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run is asked to do."""
+
+    logs: Sequence[str]
+    out: Path
+    accounts: Path | None = None
+    key: Path | None = None
+    max_false_alarms: float = 0.01
+    show_text: bool = False
+    memory: str = "3GB"
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the flow tells its caller while it works; the console draws it."""
+
+    step: Callable[[str], None] = lambda _: None
+    size: Callable[[int], None] = lambda _: None
+    read: Callable[[int], None] = lambda _: None
+    timings: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.perf_counter)
+    _name: str = ""
+
+    def enter(self, name: str) -> None:
+        """End the step before and begin ``name``."""
+        now = time.perf_counter()
+        if self._name:
+            self.timings[self._name] = round(now - self._since, 3)
+        self._since, self._name = now, name
+        if name:
+            self.step(name)
+
+
+def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
+    """Find campaigns in logs and write the results to ``settings.out``.
+
+    Output files appear whole or not at all; whatever breaks the run off, the spool of texts is removed.
+
+    Raises:
+        IntakeError: the input as a whole cannot be used.
+    """
+    settings.out.mkdir(parents=True, exist_ok=True)
+    identity = Identity(load_or_create_key(settings.key or settings.out / "identity.key"))
+    files = expand(settings.logs)
+    progress.size(sum(f.stat().st_size for f in files))
+    notices: list[str] = []
+    with ExitStack() as stack:
+        quarantine = stack.enter_context(Quarantine(settings.out / "quarantine.jsonl"))
+        spool = stack.enter_context(Spool(settings.out))
+
+        progress.enter("read and sketch")
+        accounts = read_accounts(settings.accounts, identity, quarantine) if settings.accounts else ACCOUNTS.empty_table()
+        reader = Reader(identity, quarantine, progress=progress.read)
+        first = 0
+        for batch in reader.read(files):
+            spool.add(batch, sketch_batch(batch, first))
+            first += len(batch)
+        spool.finish()
+        notices += reader.notices
+        engine = stack.enter_context(Engine(spool.folder, memory=settings.memory))
+        raw = engine.parquet(spool.sketches)
+
+        progress.enter("accounts")
+        repeated = engine.fetch(link.duplicates(raw))
+        if repeated.num_rows:
+            extra = int(pc.sum(repeated.column("n")).as_py()) - repeated.num_rows
+            quarantine.count += extra
+            quarantine.by_reason["call id: repeated; the earliest is kept"] += extra
+            notices.append(f"{extra} calls repeat an id that was seen already; the earliest of each was kept")
+            raw = engine.keep("distinct_calls", link.first_of_duplicates(raw, engine.keep("repeated", repeated)))
+        accounts = _with_mail(accounts, spool.mail())
+        addresses = engine.fetch(link.account_addresses(raw))
+        owners, joined = campaign.owners(engine.fetch(link.activity(raw)), accounts, addresses)
+        pop = campaign.describe(joined, owners.column("owner").to_numpy(), addresses)
+        early = int((pop.first < pop.created).sum())
+        if early:
+            notices.append(f"{early} accounts called before the sign-up record says they were created: check the clocks")
+
+        progress.enter("families")
+        calls = engine.keep("calls", link.with_owner(raw, engine.keep("owners", owners)))
+        prints = engine.keep("prints", link.print_calls(calls))
+        recurring = engine.keep("recurring", link.recurring(prints))
+        families = engine.keep("families", link.group_prints(engine.fetch(link.sampled(prints, recurring))))
+        of = engine.keep("call_families", link.call_families(prints, families))
+        engine.drop("prints")
+
+        progress.enter("streams")
+        large = link.family_spread(calls, of).filter(
+            ((nw.col("owners") >= 3) & (nw.col("calls") >= 8)) | (nw.col("calls") >= campaign.MIN_CALLS_ALONE)
+        )
+        in_family = engine.keep("family_calls", link.family_calls(calls, of, engine.keep("large", large)))
+        by_family = engine.fetch(link.streams(in_family, ["family"]))
+        by_harness = engine.fetch(link.streams(link.harness_calls(calls), HARNESS))
+
+        progress.enter("test groups")
+        quotas = campaign.quota_counts(by_family, ["family"])
+        scores = [campaign.score(pop, g, quotas) for g in campaign.groups(by_family, ["family"], pop, by_client=True)]
+        scores += [campaign.score(pop, g, quotas) for g in campaign.groups(by_harness, HARNESS, pop, by_client=False)]
+        threshold = campaign.threshold_bits(len(scores), settings.max_false_alarms)
+        rings = campaign.rings(scores, threshold)
+
+        progress.enter("case")
+        material = Material(engine, spool, calls, in_family, pop, quotas, by_family, settings.show_text)
+        builder = Builder(material, scores, threshold, settings.max_false_alarms)
+        found = builder.rings(rings) + builder.lone(rings)
+        found.sort(key=lambda f: -f.campaign.bits)
+
+        progress.enter("write")
+        total = pop.calls.sum()
+        run = RunRecord(
+            version=__version__,
+            recipes={"fingerprints": RECIPE, "families": "minhash-16/8", "evidence": "urn-1"},
+            command=_command(settings),
+            settings={"max_false_alarms": settings.max_false_alarms, "show_text": settings.show_text},
+            inputs=tuple(
+                {"file": Path(r.file).name, "bytes": r.bytes, "sha256": r.sha256, "calls": r.calls, "rejected": r.rejected} for r in reader.reports
+            ),
+            calls=int(total),
+            accounts=len(pop.accounts),
+            rejected=quarantine.count,
+            units_tested=len(scores) + builder.lone_tested,
+            threshold_bits=threshold,
+            timings=dict(progress.timings),
+            started=datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
+            notices=tuple(notices),
+        )
+        case = Case(run, tuple(f.campaign for f in found))
+        _write(settings.out, case, found, pop, now)
+    progress.enter("")
+    return case
+
+
+def _command(s: Settings) -> str:
+    words = ["stillwatch", "detect", *s.logs]
+    if s.accounts:
+        words += ["--accounts", str(s.accounts)]
+    words += ["--out", str(s.out), "--max-false-alarms", f"{s.max_false_alarms:g}"]
+    return shlex.join(words + ["--show-text"] * s.show_text)
+
+
+def _with_mail(accounts: pa.Table, mail: dict[str, tuple[str | None, str | None, str | None]]) -> pa.Table:
+    """Fill in the mail traits that only the log knows."""
+    rows = {r["account"]: r for r in accounts.to_pylist()}
+    for account, (ref, domain, shape) in mail.items():
+        row = rows.setdefault(account, {"account": account})
+        if not row.get("mail_ref"):
+            row.update(mail_ref=ref, mail_domain_ref=domain, mail_shape=shape)
+    return pa.Table.from_pylist(list(rows.values()), schema=ACCOUNTS)
+
+
+def _write(out: Path, case: Case, found: Sequence[object], pop: campaign.Population, now: float) -> None:
+    attributed = pa.concat_tables([f.calls for f in found]) if found else ATTRIBUTED.empty_table()  # type: ignore[attr-defined]
+    calls_of = dict(zip(pop.accounts, pop.calls.tolist(), strict=True))
+    results = [
+        {"account": s.account, "campaign": c.id, "calls": calls_of[s.account], "attributed_calls": s.attributed_calls, "bits": s.bits}
+        for c in case.campaigns
+        for s in c.streams
+    ]
+    lines = "".join(to_json_line(campaign_to_json(c)) for c in case.campaigns)
+    write_atomically(out / "attributed_calls.parquet", lambda p: pq.write_table(attributed, p, compression="zstd"))
+    write_atomically(out / "accounts.parquet", lambda p: pq.write_table(pa.Table.from_pylist(results, schema=ACCOUNT_RESULTS), p, compression="zstd"))
+    write_atomically(out / "campaigns.jsonl", lambda p: p.write_text(lines, encoding="utf-8"))
+    write_atomically(out / "report.html", lambda p: p.write_text(render_report(case, generated_at=now), encoding="utf-8"))
+    write_atomically(out / "run.json", lambda p: p.write_text(to_json_line(run_to_json(case.run)), encoding="utf-8"))
