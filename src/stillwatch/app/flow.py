@@ -103,13 +103,14 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
         accounts = _with_mail(accounts, spool.mail())
         addresses = engine.fetch(link.account_addresses(raw))
         owners, joined = campaign.owners(engine.fetch(link.activity(raw)), accounts, addresses)
-        pop = campaign.describe(joined, owners.column("owner").to_numpy(), addresses)
+        calls = engine.keep("calls", link.with_owner(raw, engine.keep("owners", owners)))
+        by_harness = engine.fetch(link.streams(link.harness_calls(calls), HARNESS))
+        pop = campaign.describe(joined, owners.column("owner").to_numpy(), addresses, by_harness)
         early = int((pop.first < pop.created).sum())
         if early:
             notices.append(f"{early} accounts called before the sign-up record says they were created: check the clocks")
 
         progress.enter("families")
-        calls = engine.keep("calls", link.with_owner(raw, engine.keep("owners", owners)))
         prints = engine.keep("prints", link.print_calls(calls))
         recurring = engine.keep("recurring", link.recurring(prints))
         families = engine.keep("families", link.group_prints(engine.fetch(link.sampled(prints, recurring))))
@@ -122,7 +123,6 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
         )
         in_family = engine.keep("family_calls", link.family_calls(calls, of, engine.keep("large", large)))
         by_family = engine.fetch(link.streams(in_family, ["family"]))
-        by_harness = engine.fetch(link.streams(link.harness_calls(calls), HARNESS))
 
         progress.enter("test groups")
         quotas = campaign.quota_counts(by_family, ["family"])

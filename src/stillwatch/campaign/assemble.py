@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from stillwatch.campaign.population import Population
 from stillwatch.campaign.scoring import Group, Score, score
 
-#: Share of the smaller side's accounts that a group and a campaign must have in common to be one.
-SAME: Final = 0.8
+#: A group joins a campaign that has this share of the group's accounts ...
+SAME: Final = 0.5
+#: ... or this share of whose own accounts the group has.
+COVERS: Final = 0.8
 #: A group that shares this much with a second campaign ties the two by what they both borrow, and is left out.
 BRIDGE: Final = 0.2
 
@@ -30,6 +32,8 @@ class Ring:
 
     def add(self, found: Score, members: frozenset[int]) -> None:
         self.parts.append((found, members))
+        if (found.bits, len(members)) > (self.lead.bits, len(self.accounts)):
+            self.lead = found
         self.accounts |= members
         for who, bits in zip(found.group.who.tolist(), found.member_bits.tolist(), strict=True):
             if who in members:
@@ -57,11 +61,11 @@ def q_values(bits: NDArray[np.float64]) -> NDArray[np.float64]:
 def rings(scores: Sequence[Score], threshold: float) -> list[Ring]:
     """Join passing groups that share their accounts.
 
-    The strongest and largest come first and found campaigns; a later group joins the one campaign it shares its accounts with, brings in accounts of
-    its own that no campaign has, and is left out when it straddles two.
+    The largest come first and found campaigns; a later group joins the one campaign it shares its accounts with, brings in accounts of its own that no
+    campaign has, and is left out when it straddles two.  A campaign's evidence is that of its strongest group.
     """
     passing = [s for s in scores if s.passes(threshold)]
-    passing.sort(key=lambda s: (-round(s.bits, 6), -int(s.member.sum()), -int(s.group.calls.sum()), s.group.key))
+    passing.sort(key=lambda s: (-int(s.member.sum()), -round(s.bits, 6), -int(s.group.calls.sum()), s.group.key))
     found: list[Ring] = []
     claimed: dict[int, Ring] = {}
     for s in passing:
@@ -79,7 +83,7 @@ def rings(scores: Sequence[Score], threshold: float) -> list[Ring]:
             ring = found[best]
             if sum(shared.values()) - shared[best] > BRIDGE * len(members):
                 continue
-            if shared[best] < SAME * min(len(members), len(ring.accounts)):
+            if shared[best] < SAME * len(members) and shared[best] < COVERS * len(ring.accounts):
                 continue
         mine = frozenset(w for w in members if claimed.get(w, ring) is ring)
         ring.add(s, mine)
@@ -113,7 +117,9 @@ def calls_until_found(
         np.maximum.at(last, where, at[:n])
         counts = np.bincount(where, minlength=size)
         again = np.bincount(where, repeated[:n], size).astype(np.int64)
-        return score(pop, Group(group.family, group.client, group.key, accounts, counts, again, counts, first, last), quotas).passes(threshold)
+        clients = group.clients[np.searchsorted(group.who, accounts)]
+        part = Group(group.family, group.client, group.key, accounts, counts, again, counts, first, last, clients)
+        return score(pop, part, quotas).passes(threshold)
 
     high = 8
     while high < len(who) and not passes(high):

@@ -38,7 +38,10 @@ def _merge(rows: dict[str, NDArray[np.float64]], take: NDArray[np.intp]) -> tupl
     first, last = np.full(n, np.inf), np.full(n, -np.inf)
     np.minimum.at(first, at, rows["first"][take])
     np.maximum.at(last, at, rows["last"][take])
-    return (who.astype(np.int64), *sums, first, last)  # type: ignore[return-value]
+    clients = np.zeros(n, np.int64)
+    by_size = np.argsort(rows["calls"][take], kind="stable")
+    clients[at[by_size]] = rows["client"][take][by_size]  # the last written, of most calls, stays
+    return (who.astype(np.int64), *sums, first, last, clients)  # type: ignore[return-value]
 
 
 def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool) -> Iterator[Group]:
@@ -59,7 +62,7 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool)
             take = order[begin:end]
             if columns["calls"][take].sum() < MIN_CALLS:
                 continue
-            who, calls, repeated, texts, first, last = _merge(columns, take)
+            who, calls, repeated, texts, first, last, clients = _merge(columns, take)
             if len(np.unique(pop.owner[who])) < MIN_OWNERS:
                 continue
             head = take[0]
@@ -75,6 +78,7 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool)
                 texts=texts,  # type: ignore[arg-type]
                 first=first,
                 last=last,
+                clients=clients,  # type: ignore[arg-type]
             )
 
 

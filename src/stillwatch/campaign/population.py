@@ -59,6 +59,8 @@ class Population:
     mail_shape: Trait
     signup_day: Trait
     age: Trait
+    client: Trait  # the client of most of its calls
+    client_codes: dict[int, int]  # client hash -> code of ``client``
     address_offsets: NDArray[np.int64]
     address_codes: NDArray[np.int64]
     address_counts: NDArray[np.int64]
@@ -173,14 +175,19 @@ def _institutions(joined: list[dict[str, object]], addresses: pa.Table) -> set[s
     return found
 
 
-def describe(joined: list[dict[str, object]], owner: NDArray[np.int64], addresses: pa.Table) -> Population:
+def describe(joined: list[dict[str, object]], owner: NDArray[np.int64], addresses: pa.Table, harness: pa.Table) -> Population:
     """Build the population.
 
     Args:
         joined: records from ``owners``.
         owner: their owner codes.
         addresses: account, address_ref, first, last (see ``link.account_addresses``).
+        harness: who, client, calls (see ``link.streams``).
     """
+    main: dict[int, tuple[int, int]] = {}
+    for who, client, calls in zip(*(harness.column(c).to_pylist() for c in ("who", "client", "calls")), strict=True):
+        main[who] = max(main.get(who, (0, 0)), (calls, client))
+    client = trait([str(main[i][1]) if i in main else None for i in range(len(joined))])
 
     def column(name: str) -> list[str | None]:
         return [None if r.get(name) in (None, "") else str(r[name]) for r in joined]
@@ -215,6 +222,8 @@ def describe(joined: list[dict[str, object]], owner: NDArray[np.int64], addresse
         mail_shape=trait(column("mail_shape")),
         signup_day=trait([None if np.isnan(c) else str(int(c // DAY)) for c in created]),
         age=trait([age_label(d) for d in (first - created) / DAY]),
+        client=client,
+        client_codes={int(label): i for i, label in enumerate(client.labels)},
         address_offsets=offsets.astype(np.int64),
         address_codes=codes,
         address_counts=np.bincount(codes, minlength=len(coded.dictionary)),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.campaign.population import DAY, MISSING, Population, Trait
-from stillwatch.campaign.urn import slices_bits, urn_bits
+from stillwatch.campaign.urn import likeliest_concentration, slices_bits, urn_bits
 
 #: No trait class may weigh more than this, so that no single kind of evidence can convict.
 CLASS_CAP: Final = 30.0
@@ -22,6 +22,8 @@ MIN_OTHERS: Final = 20
 #: Members' share of a group's calls and owners below which the group is mixed traffic and not the ring's own.
 PURITY: Final = 0.6
 MIN_OWNERS: Final = 3
+#: Bits an account's own traits must have for it to belong: to look like everybody else is not enough.
+MEMBER: Final = 3.0
 MIN_CALLS: Final = 8
 
 #: Names of the classes that say who operates the accounts, in the order of the report.
@@ -41,6 +43,7 @@ class Group:
     texts: NDArray[np.int64]
     first: NDArray[np.float64]
     last: NDArray[np.float64]
+    clients: NDArray[np.int64]  # the client of most of these calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ def _relation(pop: Population, group: Group, reps: NDArray[np.int64]) -> tuple[s
         there = len(np.unique(position[np.isin(codes, top)]))
         others = counts[~np.isin(values, top)]
         brief = bool((pop.address_last[top] - pop.address_first[top] <= 4 * DAY).all())
-        if there >= 0.8 * len(reps) and brief and (others <= 1).mean() >= 0.95:
+        if there >= 0.8 * len(reps) and brief and (others <= 1).sum() >= 0.95 * len(others):
             return "people who met at one place for a few days (an event)", frozenset({"registration", "network"})
     return None, frozenset()
 
@@ -145,19 +148,12 @@ def _membership(pop: Population, group: Group, reference: NDArray[np.bool_]) -> 
     who = group.who
     n_in = int(reference.sum())
     bits = np.zeros(len(who))
+    client = np.array([pop.client_codes.get(c, MISSING) for c in group.clients.tolist()], np.int64)
     for t in (pop.mail_domain, pop.mail_shape, pop.signup_day, pop.age):
-        codes = t.codes[who]
-        inside = np.bincount(codes[reference & (codes >= 0)], minlength=len(t.counts))
-        outside = np.maximum(t.counts - inside, 0)
-        known = codes >= 0
-        if outside.sum() < MIN_OTHERS or not known.any():
-            continue
-        c = codes[known]
-        rate = np.maximum(outside[c], 1) / outside.sum()
-        own = reference[known].astype(float)
-        # Values are spread thin in a small group: half of the weight stays with the population.
-        predicted = (inside[c] - own + 4.0 * rate) / (inside.sum() - own + 4.0)
-        bits[known] += np.clip(np.log2(predicted / rate), -3.0, 6.0)
+        bits += _predicted(t, t.codes[who], reference, -3.0)
+    # A ring may recruit late or buy an old account; its harness does not change from account to account.
+    bits += _predicted(pop.client, client, reference, -6.0)
+    bits += _predicted_quota(group, reference)
     verified = pop.verified[who]
     rest = np.setdiff1d(np.arange(len(pop.accounts)), who[reference])
     known_rest = pop.verified[rest][pop.verified[rest] >= 0]
@@ -171,6 +167,33 @@ def _membership(pop: Population, group: Group, reference: NDArray[np.bool_]) -> 
         others = (shares[reference].sum() - (shares & reference) + 0.5) / (n_in - reference + 1.0)
         bits += np.where(shares, np.log2(others / base), np.log2((1 - others) / (1 - base)))
     return bits
+
+
+def _predicted(t: Trait, codes: NDArray[np.int64], reference: NDArray[np.bool_], least: float) -> NDArray[np.float64]:
+    """Bits of each account's value as the urn of the other reference accounts predicts it, against the population.
+
+    The urn's concentration is the likeliest for this group: where its members differ among themselves, one more that differs is no stranger.
+    """
+    known = codes >= 0
+    bits = np.zeros(len(codes))
+    inside = np.bincount(codes[reference & known], minlength=len(t.counts))
+    outside = np.maximum(t.counts - inside, 0)
+    if outside.sum() < MIN_OTHERS or inside.sum() < 2:
+        return bits
+    rates = np.maximum(outside, 1) / outside.sum()
+    values = np.flatnonzero(inside)
+    a = likeliest_concentration(inside[values], rates[values])
+    c, own = codes[known], reference[known].astype(float)
+    predicted = (inside[c] - own + a * rates[c]) / (inside.sum() - own + a)
+    bits[known] = np.clip(np.log2(predicted / rates[c]), least, 6.0)
+    return bits
+
+
+def _predicted_quota(group: Group, reference: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Bits against an account that does many times the others' work, which a load balancer would not give it."""
+    typical = np.median(group.calls[reference])
+    spread = max(1.0, float(np.percentile(group.calls[reference], 90) / typical))
+    return -np.clip(2.0 * np.log2(group.calls / (typical * spread)) - 2.0, 0.0, 8.0)
 
 
 def _shares_value(t: Trait, who: NDArray[np.int64], reference: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], float | None]:
@@ -238,15 +261,15 @@ def score(pop: Population, group: Group, quota_counts: NDArray[np.int64]) -> Sco
     member_bits = np.zeros(len(group.who))
     for _ in range(3 if hidden.any() else 0):
         member_bits = _membership(pop, group, member)
-        kept = (member_bits >= 0) & hidden
+        kept = (member_bits >= MEMBER) & hidden
         if not kept.any() or np.array_equal(kept, member):
             break
         member = kept
     owners_in = len(np.unique(pop.owner[group.who[member]]))
-    pure = (
-        owners_in >= max(MIN_OWNERS, PURITY * len(reps))
-        and group.calls[member].sum() >= max(MIN_CALLS, PURITY * calls)
-    )
+    # One busy outsider must not hide a ring, so nobody outside counts for more calls than the busiest member.
+    inside = group.calls[member]
+    outside = np.minimum(group.calls[~member], inside.max(initial=0))
+    pure = owners_in >= max(MIN_OWNERS, PURITY * len(reps)) and inside.sum() >= max(MIN_CALLS, PURITY * (inside.sum() + outside.sum()))
     return Score(
         group=group,
         bits=sum(f.bits for f in findings),

@@ -19,6 +19,16 @@ from scipy.special import gammaln
 CONCENTRATIONS: Final = np.array([1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0])
 
 
+def _log_ratios(counts: NDArray[np.int64], rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[concentrations] natural log of the urn's likelihood over that of independent draws."""
+    base = CONCENTRATIONS[:, None] * rates[None, :]
+    # The product over draws of (a * pi + seen) / pi is Gamma(a * pi + c) / Gamma(a * pi) / pi**c for each value.
+    gain = (gammaln(base + counts) - gammaln(base) - counts * np.log(rates)).sum(axis=1)
+    norm = gammaln(CONCENTRATIONS + counts.sum()) - gammaln(CONCENTRATIONS)
+    logs: NDArray[np.float64] = gain - norm
+    return logs
+
+
 def urn_bits(counts: NDArray[np.int64], rates: NDArray[np.float64]) -> float:
     """log2 Bayes factor of the urn against independent draws.
 
@@ -29,17 +39,16 @@ def urn_bits(counts: NDArray[np.int64], rates: NDArray[np.float64]) -> float:
     Returns:
         bits; 0 for fewer than two draws.
     """
-    n = int(counts.sum())
-    if n < 2:
+    if int(counts.sum()) < 2:
         return 0.0
-    a = CONCENTRATIONS[:, None]
-    base = a * rates[None, :]
-    # prod over draws of (a*pi + seen)/pi = Gamma(a*pi + c)/Gamma(a*pi)/pi**c for each value
-    gain = (gammaln(base + counts) - gammaln(base) - counts * np.log(rates)).sum(axis=1)
-    norm = gammaln(CONCENTRATIONS + n) - gammaln(CONCENTRATIONS)
-    logs = gain - norm
+    logs = _log_ratios(counts, rates)
     top = logs.max()
     return float((top + np.log(np.exp(logs - top).mean())) / np.log(2.0))
+
+
+def likeliest_concentration(counts: NDArray[np.int64], rates: NDArray[np.float64]) -> float:
+    """The concentration of the grid under which the group is likeliest; arguments as in ``urn_bits``."""
+    return float(CONCENTRATIONS[int(np.argmax(_log_ratios(counts, rates)))])
 
 
 def slices_bits(repeated: int, calls: int) -> float:
