@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stillwatch import campaign as cp
 from stillwatch.campaign.population import DAY, Population
 from stillwatch.evidence import skeleton
+from stillwatch.link.steps import Frame
 from stillwatch.records import ATTRIBUTED, Campaign, Reason, Segment, StreamRow
 from stillwatch.sketch import RECIPE
 from stillwatch.sketch.content import marks
@@ -38,10 +39,9 @@ class Material:
 
     engine: Engine
     spool: Spool
-    calls: nw.LazyFrame
-    family_calls: nw.LazyFrame
+    calls: Frame
+    family_calls: Frame
     pop: Population
-    quotas: NDArray[np.int64]
     by_family: pa.Table
     show_text: bool
 
@@ -81,7 +81,11 @@ class Builder:
             )
             until = self._until_found(lead)
             families = list(dict.fromkeys(s.group.family for s, _ in ring.parts if s.group.family is not None))
-            found.append(self._build(rows, "ring", lead.bits, q_of[id(lead)], reasons, techniques, ring.bits, families, self._against(lead, shown), until))
+            found.append(
+                self._build(
+                    rows, "ring", lead.bits, q_of[id(lead)], reasons, techniques, ring.bits, families, self._against(lead, shown), until
+                )
+            )
         return found
 
     def _ring_calls(self, ring: cp.Ring) -> pa.Table:
@@ -103,7 +107,9 @@ class Builder:
         a = f.join(whole.select("family", "who"), on=["family", "who"], how="semi")
         b = f.join(split.select("family", "client", "who"), on=["family", "client", "who"], how="semi")
         c = self.m.calls.join(harness.select("client", "system", "tools", "who"), on=["client", "system", "tools", "who"], how="semi")
-        picked = nw.concat([a.select("call", "family"), b.select("call", "family"), c.select("call").with_columns(family=nw.lit(0, dtype=nw.Int64))])
+        picked = nw.concat(
+            [a.select("call", "family"), b.select("call", "family"), c.select("call").with_columns(family=nw.lit(0, dtype=nw.Int64))]
+        )
         each = picked.group_by("call").agg(family=nw.col("family").max())
         rows = e.fetch(each.join(self.m.calls.select("call", "call_id", "who", "at", "client", "text", "order"), on="call", how="inner"))
         e.drop(name)
@@ -123,7 +129,7 @@ class Builder:
         owner, text = rows.column("owner").to_numpy(), rows.column("text").to_numpy()
         first_owner: dict[int, int] = {}
         repeated = np.array([first_owner.setdefault(t, o) != o for t, o in zip(text.tolist(), owner.tolist(), strict=True)], np.int64)
-        return cp.calls_until_found(self.m.pop, g, (rows.column("who").to_numpy(), rows.column("at").to_numpy(), repeated), self.m.quotas, self.threshold)
+        return cp.calls_until_found(self.m.pop, g, (rows.column("who").to_numpy(), rows.column("at").to_numpy(), repeated), self.threshold)
 
     def _ring_techniques(self, ring: cp.Ring, rows: pa.Table, shown: dict[str, float]) -> dict[str, str]:
         pop, who = self.m.pop, np.array(sorted(ring.accounts))
@@ -187,9 +193,13 @@ class Builder:
             out.append(f"The accounts may be {lead.relation}.")
         left = int((~lead.member).sum())
         if left:
-            out.append(f"{left} further accounts sent calls of the same kind but share no traits with these; they are not part of the campaign.")
+            out.append(
+                f"{left} further accounts sent calls of the same kind but share no traits with these; they are not part of the campaign."
+            )
         if not any(shown.get(k, 0) >= 0.2 for k in ("D11", "D12", "D16", "D17", "D18")):
-            out.append("The sampled prompts show no words that ask for reasoning, judgements or training tasks: the purpose is not shown by content.")
+            out.append(
+                "The sampled prompts show no words that ask for reasoning, judgements or training tasks: the purpose is not shown by content."
+            )
         out.append("Holders of accounts in a shared pool may be customers of a reseller who know nothing of it.")
         return tuple(out)
 
@@ -198,7 +208,11 @@ class Builder:
         pop, e = self.m.pop, self.m.engine
         ringed = set().union(*(r.accounts for r in rings)) if rings else set()
         merged = self.m.by_family.group_by(["family", "who"]).aggregate([("calls", "sum"), ("texts", "sum")])
-        streams = [cp.Lone(r["who"], r["family"], r["calls_sum"], r["texts_sum"]) for r in merged.to_pylist() if r["calls_sum"] >= cp.MIN_CALLS_ALONE]
+        streams = [
+            cp.Lone(r["who"], r["family"], r["calls_sum"], r["texts_sum"])
+            for r in merged.to_pylist()
+            if r["calls_sum"] >= cp.MIN_CALLS_ALONE
+        ]
         todo = cp.candidates(streams, pop, ringed)
         self.lone_tested = len(todo)
         if not todo:
@@ -209,7 +223,11 @@ class Builder:
         results = []
         for s in todo:
             mine = self.m.family_calls.filter((nw.col("family") == s.family) & (nw.col("who") == s.who))
-            rows = e.fetch(mine.select("call", "family").join(self.m.calls.select("call", "call_id", "who", "at", "client", "text", "order"), on="call", how="inner"))
+            rows = e.fetch(
+                mine.select("call", "family").join(
+                    self.m.calls.select("call", "call_id", "who", "at", "client", "text", "order"), on="call", how="inner"
+                )
+            )
             rows = rows.sort_by([("at", "ascending"), ("call_id", "ascending")])
             shown = _shares(self._texts(rows))
             results.append((s, rows, shown, cp.assess(s, pop, ringed, early, shown, usual)))
@@ -222,8 +240,14 @@ class Builder:
             ids = tuple(rows.column("call_id").to_pylist()[:6])
             reasons = tuple(Reason(f.id, round(f.bits, 2), f.text, ids if f.bits > 0 else (), f.assessed) for f in findings)
             against = [f.text for f in findings if f.bits < 0 or not f.assessed]
-            against.append("One account alone: no other account ties it to an operator, so the evidence is of another kind and weaker than a ring's.")
-            found.append(self._build(rows, "single", float(b), float(qv), reasons, self._content(shown), {s.who: float(b)}, [s.family], tuple(against), None))
+            against.append(
+                "One account alone: no other account ties it to an operator, so the evidence is of another kind and weaker than a ring's."
+            )
+            found.append(
+                self._build(
+                    rows, "single", float(b), float(qv), reasons, self._content(shown), {s.who: float(b)}, [s.family], tuple(against), None
+                )
+            )
         return found
 
     def _early(self) -> NDArray[np.int64]:
@@ -310,7 +334,13 @@ class Builder:
 
     def _traits(self, who: int) -> dict[str, str]:
         pop = self.m.pop
-        traits = (("card", pop.payment), ("mail domain", pop.mail_domain), ("mail pattern", pop.mail_shape), ("sign-up day", pop.signup_day), ("age", pop.age))
+        traits = (
+            ("card", pop.payment),
+            ("mail domain", pop.mail_domain),
+            ("mail pattern", pop.mail_shape),
+            ("sign-up day", pop.signup_day),
+            ("age", pop.age),
+        )
         out = {name: t.labels[t.codes[who]][:24] for name, t in traits if t.codes[who] >= 0}
         _, codes = pop.addresses(np.array([who]))
         if len(codes):

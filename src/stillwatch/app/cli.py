@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -21,7 +20,9 @@ from stillwatch.evidence.explain import day
 from stillwatch.intake import IntakeError
 from stillwatch.records import Case
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Find, prove and stop adversarial distillation.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Find, prove and stop adversarial distillation."
+)
 
 
 def _version(wanted: bool) -> None:
@@ -31,7 +32,9 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")] = False) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")] = False,
+) -> None:
     pass
 
 
@@ -40,7 +43,9 @@ def detect_command(
     logs: Annotated[list[str], typer.Argument(help="Log files, globs or directories (JSON lines, .gz, .zst, Parquet).")],
     out: Annotated[Path, typer.Option(help="Directory for the results.")],
     accounts: Annotated[Path | None, typer.Option(help="Sign-up records, CSV or Parquet; without them fewer traits can be judged.")] = None,
-    max_false_alarms: Annotated[float, typer.Option(min=1e-9, max=10.0, help="False campaigns to expect at most in a run without any.")] = 0.01,
+    max_false_alarms: Annotated[
+        float, typer.Option(min=1e-9, max=10.0, help="False campaigns to expect at most in a run without any.")
+    ] = 0.01,
     show_text: Annotated[bool, typer.Option("--show-text", help="Print the fixed words of prompt templates in the report.")] = False,
     key: Annotated[Path | None, typer.Option(help="Identity key; made on first use. Default: identity.key in --out.")] = None,
 ) -> None:
@@ -109,7 +114,14 @@ def _table(case: Case, settings: Settings, console: Console) -> None:
     run = case.run
     if case.campaigns:
         table = Table(title=f"{len(case.campaigns)} campaigns" if len(case.campaigns) > 1 else "1 campaign")
-        for name, side in (("campaign", "left"), ("accounts", "right"), ("calls", "right"), ("first call", "left"), ("bits", "right"), ("techniques", "left")):
+        for name, side in (
+            ("campaign", "left"),
+            ("accounts", "right"),
+            ("calls", "right"),
+            ("first call", "left"),
+            ("bits", "right"),
+            ("techniques", "left"),
+        ):
             table.add_column(name, justify=side, no_wrap=name == "campaign")  # type: ignore[arg-type]
         for c in case.campaigns:
             table.add_row(c.id, str(c.accounts), f"{c.calls:,}", day(c.first), f"{c.bits:.1f}", " ".join(i for i, _ in c.techniques))
@@ -120,7 +132,12 @@ def _table(case: Case, settings: Settings, console: Console) -> None:
     for notice in run.notices:
         console.print(f"Note: {notice}", highlight=False, markup=False)
     if run.rejected:
-        console.print(f"{run.rejected:,} rows could not be used; see {settings.out / 'quarantine.jsonl'}", highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"{run.rejected:,} rows could not be used; see {settings.out / 'quarantine.jsonl'}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     console.print(f"Report: {settings.out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -135,4 +152,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,11 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import narwhals as nw
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from stillwatch import __version__, campaign, link
 from stillwatch.app.casefile import Builder, Material
@@ -125,14 +122,13 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
         by_family = engine.fetch(link.streams(in_family, ["family"]))
 
         progress.enter("test groups")
-        quotas = campaign.quota_counts(by_family, ["family"])
-        scores = [campaign.score(pop, g, quotas) for g in campaign.groups(by_family, ["family"], pop, by_client=True)]
-        scores += [campaign.score(pop, g, quotas) for g in campaign.groups(by_harness, HARNESS, pop, by_client=False)]
+        scores = [campaign.score(pop, g) for g in campaign.groups(by_family, ["family"], pop, by_client=True)]
+        scores += [campaign.score(pop, g) for g in campaign.groups(by_harness, HARNESS, pop, by_client=False)]
         threshold = campaign.threshold_bits(len(scores), settings.max_false_alarms)
         rings = campaign.rings(scores, threshold)
 
         progress.enter("case")
-        material = Material(engine, spool, calls, in_family, pop, quotas, by_family, settings.show_text)
+        material = Material(engine, spool, calls, in_family, pop, by_family, settings.show_text)
         builder = Builder(material, scores, threshold, settings.max_false_alarms)
         found = builder.rings(rings) + builder.lone(rings)
         found.sort(key=lambda f: -f.campaign.bits)
@@ -145,7 +141,8 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
             command=_command(settings),
             settings={"max_false_alarms": settings.max_false_alarms, "show_text": settings.show_text},
             inputs=tuple(
-                {"file": Path(r.file).name, "bytes": r.bytes, "sha256": r.sha256, "calls": r.calls, "rejected": r.rejected} for r in reader.reports
+                {"file": Path(r.file).name, "bytes": r.bytes, "sha256": r.sha256, "calls": r.calls, "rejected": r.rejected}
+                for r in reader.reports
             ),
             calls=int(total),
             accounts=len(pop.accounts),
@@ -190,7 +187,9 @@ def _write(out: Path, case: Case, found: Sequence[object], pop: campaign.Populat
     ]
     lines = "".join(to_json_line(campaign_to_json(c)) for c in case.campaigns)
     write_atomically(out / "attributed_calls.parquet", lambda p: pq.write_table(attributed, p, compression="zstd"))
-    write_atomically(out / "accounts.parquet", lambda p: pq.write_table(pa.Table.from_pylist(results, schema=ACCOUNT_RESULTS), p, compression="zstd"))
+    write_atomically(
+        out / "accounts.parquet", lambda p: pq.write_table(pa.Table.from_pylist(results, schema=ACCOUNT_RESULTS), p, compression="zstd")
+    )
     write_atomically(out / "campaigns.jsonl", lambda p: p.write_text(lines, encoding="utf-8"))
     write_atomically(out / "report.html", lambda p: p.write_text(render_report(case, generated_at=now), encoding="utf-8"))
     write_atomically(out / "run.json", lambda p: p.write_text(to_json_line(run_to_json(case.run)), encoding="utf-8"))

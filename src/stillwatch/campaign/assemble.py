@@ -31,6 +31,7 @@ class Ring:
     parts: list[tuple[Score, frozenset[int]]] = field(default_factory=list)
 
     def add(self, found: Score, members: frozenset[int]) -> None:
+        """Take in a passing group with those of its members that are this campaign's."""
         self.parts.append((found, members))
         if (found.bits, len(members)) > (self.lead.bits, len(self.accounts)):
             self.lead = found
@@ -50,7 +51,7 @@ def threshold_bits(tested: int, max_false_alarms: float) -> float:
 
 def q_values(bits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Benjamini-Hochberg q-values of p = min(1, 2**-bits), same order (JRSS B 57:289, 1995; for e-values Wang & Ramdas, JRSS B 84:822, 2022)."""
-    p = np.minimum(1.0, np.exp2(-bits))
+    p = np.exp2(-np.maximum(bits, 0.0))
     order = np.argsort(p, kind="stable")
     ranked = p[order] * len(p) / np.arange(1, len(p) + 1)
     q = np.empty(len(p))
@@ -95,7 +96,6 @@ def calls_until_found(
     pop: Population,
     group: Group,
     events: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]],
-    quotas: NDArray[np.int64],
     threshold: float,
 ) -> int | None:
     """The least number of a group's calls, in time order, from which on its evidence stays above the threshold.
@@ -119,7 +119,7 @@ def calls_until_found(
         again = np.bincount(where, repeated[:n], size).astype(np.int64)
         clients = group.clients[np.searchsorted(group.who, accounts)]
         part = Group(group.family, group.client, group.key, accounts, counts, again, counts, first, last, clients)
-        return score(pop, part, quotas).passes(threshold)
+        return score(pop, part).passes(threshold)
 
     high = 8
     while high < len(who) and not passes(high):

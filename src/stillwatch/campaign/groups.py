@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from itertools import pairwise
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +12,6 @@ from numpy.typing import NDArray
 
 from stillwatch.campaign.population import Population
 from stillwatch.campaign.scoring import MIN_CALLS, MIN_OWNERS, Group
-
-#: Streams with more calls than this count as equally long when work per account is compared.
-LONGEST: Final = 100_000
 
 _FIELDS: Final = ("who", "calls", "repeated", "texts", "first", "last")
 
@@ -30,7 +28,7 @@ def _runs(keys: list[NDArray[np.int64]]) -> tuple[NDArray[np.intp], NDArray[np.i
     return order, np.r_[np.flatnonzero(new), len(order)]
 
 
-def _merge(rows: dict[str, NDArray[np.float64]], take: NDArray[np.intp]) -> tuple[NDArray[np.float64], ...]:
+def _merge(rows: dict[str, NDArray[Any]], take: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
     """Rows of a group with one row per account."""
     who, at = np.unique(rows["who"][take], return_inverse=True)
     n = len(who)
@@ -41,7 +39,7 @@ def _merge(rows: dict[str, NDArray[np.float64]], take: NDArray[np.intp]) -> tupl
     clients = np.zeros(n, np.int64)
     by_size = np.argsort(rows["calls"][take], kind="stable")
     clients[at[by_size]] = rows["client"][take][by_size]  # the last written, of most calls, stays
-    return (who.astype(np.int64), *sums, first, last, clients)  # type: ignore[return-value]
+    return (who.astype(np.int64), *sums, first, last, clients)
 
 
 def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool) -> Iterator[Group]:
@@ -56,7 +54,7 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool)
     columns = {c: rows.column(c).to_numpy() for c in (*_FIELDS, *keys, "client")}
     for names in [keys, [*keys, "client"]] if by_client else [keys]:
         order, starts = _runs([columns[k] for k in names])
-        for begin, end in zip(starts[:-1], starts[1:], strict=True):
+        for begin, end in pairwise(starts.tolist()):
             if end - begin < MIN_OWNERS:
                 continue
             take = order[begin:end]
@@ -73,20 +71,10 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool)
                 client=client,
                 key=tuple(int(columns[k][head]) for k in names),
                 who=who,
-                calls=calls,  # type: ignore[arg-type]
-                repeated=repeated,  # type: ignore[arg-type]
-                texts=texts,  # type: ignore[arg-type]
+                calls=calls,
+                repeated=repeated,
+                texts=texts,
                 first=first,
                 last=last,
-                clients=clients,  # type: ignore[arg-type]
+                clients=clients,
             )
-
-
-def quota_counts(rows: pa.Table, keys: list[str]) -> NDArray[np.int64]:
-    """[calls] how many accounts sent that many calls of one group, over the whole log."""
-    if not rows.num_rows:
-        return np.zeros(2, np.int64)
-    columns = [rows.column(c).to_numpy() for c in (*keys, "who")]
-    order, starts = _runs(columns)
-    calls = np.add.reduceat(rows.column("calls").to_numpy()[order], starts[:-1])
-    return np.bincount(np.minimum(calls, LONGEST))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.campaign.population import DAY, MISSING, Population, Trait
-from stillwatch.campaign.urn import likeliest_concentration, slices_bits, urn_bits
+from stillwatch.campaign.urn import even_bits, likeliest_concentration, slices_bits, urn_bits
 
 #: No trait class may weigh more than this, so that no single kind of evidence can convict.
 CLASS_CAP: Final = 30.0
@@ -17,6 +17,8 @@ CLASS_CAP: Final = 30.0
 LEG: Final = 3.0
 #: Repetition of items across owners speaks against a harvest, but not without end: harvesters sample an item several times too.
 REPEAT_FLOOR: Final = -40.0
+#: Uneven work costs an operator nothing to arrange, so it cannot acquit.
+UNEVEN_FLOOR: Final = -5.0
 #: Below this many other accounts whose trait is known, the trait is not assessed.
 MIN_OTHERS: Final = 20
 #: Members' share of a group's calls and owners below which the group is mixed traffic and not the ring's own.
@@ -58,6 +60,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Score:
+    """A group's evidence; ``member`` and ``member_bits`` run over ``group.who``."""
+
     group: Group
     bits: float
     findings: tuple[Finding, ...]
@@ -92,7 +96,9 @@ def _assess(name: str, what: str, t: Trait, reps: NDArray[np.int64], who: NDArra
     if not t.known or known < 2 or outside < MIN_OTHERS:
         why = "the log and the accounts file do not say" if not t.known or known < 2 else f"only {outside} other accounts to compare with"
         return Finding(name, 0.0, f"{what}: not assessed, {why}.", assessed=False)
-    return Finding(name, min(CLASS_CAP, bits), f"{what}: {known} accounts show {distinct} different values, judged against {outside} other accounts.")
+    return Finding(
+        name, min(CLASS_CAP, bits), f"{what}: {known} accounts show {distinct} different values, judged against {outside} other accounts."
+    )
 
 
 def _network(pop: Population, reps: NDArray[np.int64], who: NDArray[np.int64]) -> Finding:
@@ -111,22 +117,15 @@ def _network(pop: Population, reps: NDArray[np.int64], who: NDArray[np.int64]) -
     return Finding("network", min(CLASS_CAP, bits), text)
 
 
-def _quota(group: Group, reps: NDArray[np.intp], quota_counts: NDArray[np.int64]) -> Finding:
-    """Equal numbers of calls per account, against the numbers in all other streams of the log."""
+def _quota(group: Group, reps: NDArray[np.intp]) -> Finding:
+    """Equal numbers of calls per account, as a load balancer deals them, against the uneven ones of people."""
     what = "Equal work per account"
     if group.family is None:
         return Finding("quota", 0.0, f"{what}: not assessed for calls that only their client ties together.", assessed=False)
-    cap = len(quota_counts) - 1
-    inside = np.bincount(np.minimum(group.calls, cap), minlength=cap + 1)
-    outside = np.maximum(quota_counts - inside, 0)
-    total = int(outside.sum())
-    if total < MIN_OTHERS:
-        return Finding("quota", 0.0, f"{what}: not assessed, only {total} other streams to compare with.", assessed=False)
-    values, counts = np.unique(np.minimum(group.calls[reps], cap), return_counts=True)
-    bits = urn_bits(counts, np.clip(np.maximum(outside[values], 1) / total, 1e-12, 1.0))
-    low, middle, high = np.percentile(group.calls[reps], [10, 50, 90])
-    text = f"{what}: most accounts sent {low:.0f} to {high:.0f} of these calls (median {middle:.0f}), judged against {total} other streams."
-    return Finding("quota", min(CLASS_CAP, bits), text)
+    calls = group.calls[reps]
+    low, middle, high = np.percentile(calls, [10, 50, 90])
+    text = f"{what}: four in five accounts sent {low:.0f} to {high:.0f} of these calls (median {middle:.0f})."
+    return Finding("quota", min(CLASS_CAP, max(UNEVEN_FLOOR, even_bits(calls))), text)
 
 
 def _relation(pop: Population, group: Group, reps: NDArray[np.int64]) -> tuple[str | None, frozenset[str]]:
@@ -134,11 +133,11 @@ def _relation(pop: Population, group: Group, reps: NDArray[np.int64]) -> tuple[s
     position, codes = pop.addresses(reps)
     if len(codes):
         values, counts = np.unique(codes, return_counts=True)
-        top = values[np.argsort(-counts, kind="stable")[:3]]
-        there = len(np.unique(position[np.isin(codes, top)]))
-        others = counts[~np.isin(values, top)]
-        brief = bool((pop.address_last[top] - pop.address_first[top] <= 4 * DAY).all())
-        if there >= 0.8 * len(reps) and brief and (others <= 1).sum() >= 0.95 * len(others):
+        places = values[counts >= max(3, 0.2 * len(reps))]
+        there = len(np.unique(position[np.isin(codes, places)]))
+        elsewhere = counts[~np.isin(values, places)]
+        brief = bool((pop.address_last[places] - pop.address_first[places] <= 4 * DAY).all())
+        if len(places) <= 3 and there >= 0.8 * len(reps) and brief and (elsewhere <= 1).sum() >= 0.95 * len(elsewhere):
             return "people who met at one place for a few days (an event)", frozenset({"registration", "network"})
     return None, frozenset()
 
@@ -151,8 +150,8 @@ def _membership(pop: Population, group: Group, reference: NDArray[np.bool_]) -> 
     client = np.array([pop.client_codes.get(c, MISSING) for c in group.clients.tolist()], np.int64)
     for t in (pop.mail_domain, pop.mail_shape, pop.signup_day, pop.age):
         bits += _predicted(t, t.codes[who], reference, -3.0)
-    # A ring may recruit late or buy an old account; its harness does not change from account to account.
-    bits += _predicted(pop.client, client, reference, -6.0)
+    # A ring may recruit late or buy an old account, but its harness does not change from account to account.  That others use the same tool says nothing.
+    bits += np.minimum(0.0, _predicted(pop.client, client, reference, -6.0))
     bits += _predicted_quota(group, reference)
     verified = pop.verified[who]
     rest = np.setdiff1d(np.arange(len(pop.accounts)), who[reference])
@@ -215,25 +214,29 @@ def _shares_address(pop: Population, who: NDArray[np.int64], reference: NDArray[
     shares = np.zeros(len(who), bool)
     shares[position[hit]] = True
     outside_accounts = len(pop.accounts) - int(reference.sum())
-    touched = np.maximum(pop.address_counts - inside, 0)[inside > 0].sum()
     if outside_accounts < MIN_OTHERS:
         return shares, None
-    return shares, float(min(0.9, (touched + 0.5) / (outside_accounts + 1.0)))
+    # Uses of the group's addresses by others, over the uses that one account makes of them: about how many others use any.
+    uses = np.maximum(pop.address_counts - inside, 0)[inside > 0].sum()
+    each = max(1.0, float((hit & from_reference).sum() / max(1, (shares & reference).sum())))
+    return shares, float(min(0.9, (uses / each + 0.5) / (outside_accounts + 1.0)))
 
 
-def score(pop: Population, group: Group, quota_counts: NDArray[np.int64]) -> Score:
+def score(pop: Population, group: Group) -> Score:
     """Score a group of streams.
 
     Args:
         pop: the whole log's accounts.
         group: the streams; at least ``MIN_OWNERS`` owners and ``MIN_CALLS`` calls for anything to be found.
-        quota_counts: [calls] number of streams in the log with that many calls (last entry: that many or more).
     """
     _, rep_at = np.unique(pop.owner[group.who], return_index=True)
     reps = group.who[rep_at]
     relation, explained = _relation(pop, group, reps)
     mail = max(
-        (_assess("mail", "Mail domain", pop.mail_domain, reps, group.who), _assess("mail", "Pattern of the mail name", pop.mail_shape, reps, group.who)),
+        (
+            _assess("mail", "Mail domain", pop.mail_domain, reps, group.who),
+            _assess("mail", "Pattern of the mail name", pop.mail_shape, reps, group.who),
+        ),
         key=lambda f: (f.assessed, f.bits),
     )
     registration = max(
@@ -248,7 +251,7 @@ def score(pop: Population, group: Group, quota_counts: NDArray[np.int64]) -> Sco
         mail,
         registration,
         _network(pop, reps, group.who),
-        _quota(group, rep_at, quota_counts),
+        _quota(group, rep_at),
     ]
     findings = [Finding(f.id, 0.0, f"{f.text} Explained: {relation}.") if f.id in explained and f.bits > 0 else f for f in findings]
     calls, repeated = int(group.calls.sum()), int(group.repeated.sum())

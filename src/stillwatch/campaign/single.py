@@ -80,10 +80,20 @@ def assess(
     if p is None:
         out.append(Finding("registration", 0.0, "Age of the account at its first call: not assessed, not known.", assessed=False))
     else:
-        out.append(Finding("registration", e_bits(p), f"The account was {max(age[s.who], 0) * 24:.1f} hours old at its first call; {p:.1%} of accounts start as young."))
+        out.append(
+            Finding(
+                "registration",
+                e_bits(p),
+                f"The account was {max(age[s.who], 0) * 24:.1f} hours old at its first call; {p:.1%} of accounts start as young.",
+            )
+        )
     p = _tail(float(early_calls[s.who]), early_calls[others].astype(float), small=False)
     if p is not None:
-        out.append(Finding("ramp", e_bits(p), f"No ramp-up: {int(early_calls[s.who])} calls in its first two days; {p:.1%} of accounts do as much."))
+        out.append(
+            Finding(
+                "ramp", e_bits(p), f"No ramp-up: {int(early_calls[s.who])} calls in its first two days; {p:.1%} of accounts do as much."
+            )
+        )
     checked = pop.verified[others][pop.verified[others] >= 0]
     if pop.verified[s.who] < 0 or len(checked) < MIN_OTHERS:
         out.append(Finding("verified", 0.0, "Verification: not assessed, not known.", assessed=False))
@@ -91,9 +101,19 @@ def assess(
         rate = ((checked == pop.verified[s.who]).sum() + 1) / (len(checked) + 1)
         text = "Nobody has verified the account" if pop.verified[s.who] == 0 else "The account is verified, which speaks against"
         # Of harvesting accounts nine in ten are taken to be unverified: the one rate here that no log can give.
-        out.append(Finding("verified", float(np.log2((0.9 if pop.verified[s.who] == 0 else 0.1) / rate)), f"{text}; {rate:.0%} of accounts are alike."))
+        out.append(
+            Finding(
+                "verified", float(np.log2((0.9 if pop.verified[s.who] == 0 else 0.1) / rate)), f"{text}; {rate:.0%} of accounts are alike."
+            )
+        )
     best = max(HARVEST_MARKS, key=lambda k: (shown.get(k, 0.0) / max(usual.get(k, 0.0), 1e-3), k))
     share, base = shown.get(best, 0.0), max(usual.get(best, 0.0), 1 / (len(others) + 1))
     bits = float(np.log2(share / base)) if share >= 0.5 else -10.0
-    out.append(Finding("content", min(10.0, bits), f"{share:.0%} of its sampled prompts ask for training material ({best}); {base:.1%} of other accounts' do."))
+    out.append(
+        Finding(
+            "content",
+            min(10.0, bits),
+            f"{share:.0%} of its sampled prompts ask for training material ({best}); {base:.1%} of other accounts' do.",
+        )
+    )
     return tuple(out)

@@ -51,6 +51,23 @@ def likeliest_concentration(counts: NDArray[np.int64], rates: NDArray[np.float64
     return float(CONCENTRATIONS[int(np.argmax(_log_ratios(counts, rates)))])
 
 
+def even_bits(calls: NDArray[np.int64]) -> float:
+    """Bits for work dealt out evenly (Poisson) against the heavy-tailed use of people (geometric), both at the group's own mean, one call given.
+
+    The mean is fitted for both; half of log2(n) is taken off, as in BIC, because only the Poisson gains by the fit.
+
+    Args:
+        calls: [accounts] calls of each, all >= 1.
+    """
+    extra = calls - 1.0
+    mean = float(extra.mean())
+    if mean <= 0 or len(calls) < 2:
+        return 0.0
+    poisson = extra * np.log(mean) - mean - gammaln(extra + 1)
+    geometric = extra * np.log(mean / (1 + mean)) - np.log1p(mean)
+    return float((poisson - geometric).sum() / np.log(2.0) - 0.5 * np.log2(len(calls)) - 1.0)
+
+
 def slices_bits(repeated: int, calls: int) -> float:
     """Bits for *disjoint slices of one list* against *each works through the same list*, from how many calls another owner sent too.
 

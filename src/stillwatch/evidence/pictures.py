@@ -103,8 +103,7 @@ def skeleton_strip(segments: Sequence[Segment]) -> Markup:
     total = sum(widths)
     scale = min(1.0, 900 / total) if total else 1.0
     body, x = "", 0.0
-    for s, w in zip(segments, widths, strict=True):
-        w *= scale
+    for s, w in zip(segments, (w * scale for w in widths), strict=True):
         body += f'<rect x="{x + 1:.1f}" y="4" width="{w - 2:.1f}" height="34" class="{"slot" if s.slot else "fixed"}"/>'
         if w > 30:
             body += _text(x + w / 2, 26, f"{s.words[1]}", "inslot" if s.slot else "letter", "middle")

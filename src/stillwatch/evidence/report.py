@@ -11,11 +11,20 @@ from stillwatch.evidence.pictures import ROWS, reasons_chart, skeleton_strip, ti
 from stillwatch.records import TECHNIQUES, Case
 
 _PAGES: Final = Environment(
-    loader=PackageLoader("stillwatch.evidence"), autoescape=select_autoescape(default=True), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=PackageLoader("stillwatch.evidence"),
+    autoescape=select_autoescape(default=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 _PAGES.filters.update(day=day, odds=odds)
 _PAGES.globals.update(
-    reasons_chart=reasons_chart, skeleton_strip=skeleton_strip, timeline=timeline, traits_matrix=traits_matrix, techniques=TECHNIQUES, matrix_rows=ROWS
+    reasons_chart=reasons_chart,
+    skeleton_strip=skeleton_strip,
+    timeline=timeline,
+    traits_matrix=traits_matrix,
+    techniques=TECHNIQUES,
+    matrix_rows=ROWS,
 )
 
 

@@ -1,283 +1,321 @@
-"""LiteLLM's ``StandardLoggingPayload`` and ``LiteLLM_SpendLogs`` rows -> rows of ``records.CALLS``.
+"""LiteLLM's ``StandardLoggingPayload``: one JSON object per call -> a row of ``records.CALLS``.
 
-Only what is needed is decoded: the reply is skipped, never parsed into objects.  Of the messages only what the client wrote is kept (system,
-developer and user roles); replies, tool results and function results are not the client's words.
+Only the fields named here are decoded; the reply is skipped over.  The account is the owner of the authenticated key, never what a client
+says of itself (``user``, ``end_user``).  A client may send anything, so what it controls is left out and counted when it cannot be used,
+and does not send its call to quarantine.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
-from stillwatch.intake.identity import Identity
+from stillwatch.intake import messages, spendlogs
+from stillwatch.intake.clock import epoch
+from stillwatch.intake.errors import RowError
+from stillwatch.intake.identity import Identity, Mail
+from stillwatch.intake.parameters import NO_SETTINGS, Settings, SettingsReader
+from stillwatch.intake.rows import Row, tokens, word
 
-_EARLIEST: Final = 1420070400.0  # 2015-01-01
-_LATEST: Final = 4102444800.0  # 2100-01-01
-
-#: Sampling settings whose values tell clients apart; of others only the name is kept.
-_VALUES: Final = frozenset(
-    "temperature top_p top_k min_p max_tokens max_completion_tokens max_output_tokens n best_of presence_penalty frequency_penalty logprobs "
-    "top_logprobs tool_choice reasoning_effort parallel_tool_calls echo".split()
-)
-#: Differs from call to call, or says nothing of the client.
-_IGNORED: Final = frozenset("seed user metadata stream stream_options extra_headers extra_body timeout litellm_params prompt_cache_key safety_identifier".split())
-_SURROGATES: Final = re.compile("[\ud800-\udfff\0]")
+_NOTHING: Final = msgspec.Raw(b"")
+_LONGEST_AGENT: Final = 512
+_NOT_JSON: Final = "not valid JSON"
 
 
-class Rejected(ValueError):
-    """A row that cannot be used: ``field`` and ``reason``."""
+class Metadata(msgspec.Struct, gc=False):
+    """What the proxy itself knows about the key and the request."""
 
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}")
-        self.field, self.reason = field, reason
-
-
-class Payload(msgspec.Struct):
-    """The fields of a logged call that are read, under both formats' names."""
-
-    id: Any = None
-    request_id: Any = None
-    startTime: Any = None
-    endTime: Any = None
-    model: Any = None
-    call_type: Any = None
-    custom_llm_provider: Any = None
-    status: Any = None
-    stream: Any = None
-    metadata: Any = None
-    model_parameters: Any = None
-    messages: Any = None
-    input: Any = None
-    prompt: Any = None
-    proxy_server_request: Any = None
-    requester_ip_address: Any = None
-    user_agent: Any = None
-    end_user: Any = None
-    user: Any = None
-    api_key: Any = None
-    team_id: Any = None
-    organization_id: Any = None
-    prompt_tokens: Any = None
-    completion_tokens: Any = None
+    user_api_key_hash: str | int | None = None
+    user_api_key: str | int | None = None
+    user_api_key_user_id: str | int | None = None
+    user_api_key_user_email: str | int | None = None
+    user_api_key_org_id: str | int | None = None
+    user_api_key_team_id: str | int | None = None
+    user_api_key_end_user_id: str | int | None = None
+    requester_ip_address: str | int | None = None
+    user_agent: str | int | None = None
+    requester_custom_headers: dict[str, Any] | None = None
 
 
-_DECODER: Final = msgspec.json.Decoder(Payload)
-_ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
+class Payload(msgspec.Struct, gc=False):
+    """The fields of a logged call that are read, under the names of both of LiteLLM's formats.
 
-
-def decode(line: bytes) -> Payload:
-    """One JSON object.
-
-    Raises:
-        Rejected: it is not one.
+    The types are strict, because then the decoder checks them; a line that breaks them takes the long way round through ``mend``.
     """
-    try:
-        return _DECODER.decode(line)
-    except msgspec.ValidationError as error:
-        raise Rejected("", f"not a JSON object of a logged call ({error})") from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Rejected("", f"not valid JSON ({error})") from None
+
+    id: str | int | None = None
+    startTime: float | str | None = None
+    endTime: float | str | None = None
+    model: str | None = None
+    model_group: str | None = None
+    call_type: str | None = None
+    custom_llm_provider: str | None = None
+    api_base: str | None = None
+    status: str | None = None
+    stream: bool | None = None
+    metadata: msgspec.Raw = _NOTHING
+    requester_ip_address: str | int | None = None
+    user_agent: str | int | None = None
+    end_user: str | int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    messages: msgspec.Raw = _NOTHING
+    model_parameters: msgspec.Raw = _NOTHING
+    # LiteLLM_SpendLogs only:
+    request_id: str | int | None = None
+    user: str | int | None = None
+    api_key: str | int | None = None
+    team_id: str | int | None = None
+    organization_id: str | int | None = None
+    proxy_server_request: msgspec.Raw = _NOTHING
 
 
-def elements(text: bytes) -> list[msgspec.Raw]:
-    """The elements of a JSON array, undecoded."""
-    try:
-        return _ARRAY.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Rejected("", f"not a JSON array of logged calls ({error})") from None
+class _Known(NamedTuple):
+    """What one key's metadata come to; the same from call to call."""
+
+    user: str | None
+    key: str | None
+    org: str | None
+    mail: Mail
+    address: str | None
+    agent: str | None
+    end_user: str | None
+    headers: str | None
 
 
-def seconds(value: Any, field: str) -> float:
-    """Epoch seconds from seconds, milli- or microseconds, ISO 8601 text (UTC where it names no zone) or a datetime."""
-    try:
-        if isinstance(value, str):
-            try:
-                number = float(value)
-            except ValueError:
-                value = datetime.fromisoformat(value.strip())
-        if isinstance(value, datetime):
-            number = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-        elif not isinstance(value, str):
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise Rejected(field, "missing" if value is None else f"not a time ({type(value).__name__})")
-            number = float(value)
-    except (ValueError, OverflowError) as error:
-        if isinstance(error, Rejected):
-            raise
-        raise Rejected(field, "not a time; give epoch seconds or ISO 8601") from None
-    if math.isfinite(number):
-        if abs(number) > 1e14:
-            number /= 1e6
-        elif abs(number) > 1e11:
-            number /= 1e3
-    if not _EARLIEST <= number <= _LATEST:
-        raise Rejected(field, "time out of range (2015 to 2100)")
-    return number
+_payload = msgspec.json.Decoder(Payload).decode
+_metadata = msgspec.json.Decoder(Metadata).decode
+_NOBODY: Final = _Known(None, None, None, (None, None, None), None, None, None, None)
+_CACHE_BYTES: Final = 16 << 20
+_WORDS: Final = ("model", "model_group", "call_type", "custom_llm_provider", "api_base", "status")
+_NAMES: Final = ("id", "request_id", "requester_ip_address", "user_agent", "end_user", "user", "api_key", "team_id", "organization_id")
+_COUNTS: Final = ("prompt_tokens", "completion_tokens")
 
 
-def _clean(text: str) -> str:
-    return _SURROGATES.sub(" ", text) if not text.isprintable() and _SURROGATES.search(text) else text
+class CallReader:
+    """Turns logged lines into rows.  ``told`` gets a constant phrase for each thing that was mended or left out."""
 
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _content(content: Any) -> str:
-    """Text of a message's content: a string, or parts of which only text is kept and anything else leaves its kind behind."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    parts = []
-    for part in content:
-        if isinstance(part, str):
-            parts.append(part)
-        elif isinstance(part, dict):
-            text = part.get("text")
-            parts.append(text if isinstance(text, str) else f"[{part.get('type', 'part')}]")
-    return "\n".join(parts)
-
-
-def _segments(messages: Any, depth: int = 0) -> list[tuple[str, str]]:
-    """(role, text) of what the client wrote, from any of the forms a log holds."""
-    if isinstance(messages, str):
-        if depth == 0 and messages[:1] in "[{" and len(messages) > 1:
-            try:
-                return _segments(msgspec.json.decode(messages), 1)
-            except (msgspec.DecodeError, RecursionError):
-                pass
-        return [("user", messages)] if messages else []
-    if isinstance(messages, dict):
-        if "role" in messages or messages.get("type") == "message":
-            messages = [messages]
-        else:
-            system = messages.get("instructions") or messages.get("system")
-            inner = next((messages[k] for k in ("messages", "input", "prompt") if messages.get(k)), None)
-            return [("system", _content(system))] * bool(system) + (_segments(inner, depth + 1) if depth < 3 else [])
-    if not isinstance(messages, list):
-        return []
-    out = []
-    for m in messages:
-        if isinstance(m, str):
-            out.append(("user", m))
-        elif isinstance(m, dict):
-            role = m.get("role", "user" if m.get("type") in (None, "message", "input_text") else "")
-            if role in ("system", "developer", "user"):
-                text = _content(m.get("content", m.get("text")))
-                if text:
-                    out.append(("user" if role == "user" else "system", text))
-    return out
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-
-
-def _parameters(given: Any) -> tuple[str, str | None]:
-    """(sampling settings, tool and reply schemas) as canonical JSON."""
-    if not isinstance(given, dict):
-        return "{}", None
-    settings: dict[str, Any] = {}
-    schemas: list[Any] = []
-    for name, value in given.items():
-        if name in _IGNORED or value is None:
-            continue
-        if name in ("tools", "functions"):
-            for tool in value if isinstance(value, list) else []:
-                inner = tool.get("function", tool) if isinstance(tool, dict) else {}
-                schemas.append([inner.get("name"), inner.get("parameters")] if isinstance(inner, dict) else None)
-            settings[name] = None
-        elif name in ("response_format", "text_format"):
-            kind = value.get("type") if isinstance(value, dict) else value
-            settings[name] = kind if isinstance(kind, str) else None
-            if isinstance(value, dict) and "json_schema" in value:
-                schemas.append(value["json_schema"])
-        elif name == "stop":
-            settings[name] = len(value) if isinstance(value, list) else 1
-        elif name in _VALUES and isinstance(value, (int, float, str)):
-            settings[name] = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-        else:
-            settings[name] = None
-    return _canonical(settings), _canonical(schemas) if schemas else None
-
-
-def _metadata(value: Any) -> dict[str, Any]:
-    if isinstance(value, str):
-        try:
-            value = msgspec.json.decode(value)
-        except (msgspec.DecodeError, RecursionError):
-            return {}
-    return value if isinstance(value, dict) else {}
-
-
-class RowMaker:
-    """Makes rows of ``records.CALLS`` from decoded payloads; caches what repeats from call to call."""
-
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, told: Callable[[str], None]) -> None:
+        """Take the maker of references and the listener for repairs."""
         self._identity = identity
+        self._told = told
+        self._settings = SettingsReader()
+        self._seen: dict[bytes, _Known] = {}
+        self._held = 0
 
-    def row(self, p: Payload) -> dict[str, Any]:
-        """One row.
-
-        Raises:
-            Rejected: a field without which the call cannot be used is missing or wrong.
-        """
-        identity = self._identity
-        call_id = _text(p.id) or _text(p.request_id)
-        if call_id is None:
-            raise Rejected("id", "missing")
-        at = seconds(p.startTime, "startTime")
+    def row(self, line: bytes) -> Row:
+        """Return the row of one JSON object.  Raises RowError naming the field when the line cannot become a call."""
         try:
-            ended = None if p.endTime is None else seconds(p.endTime, "endTime")
-        except Rejected:
-            ended = None
-        meta = _metadata(p.metadata)
-        # Never ``end_user``, nor ``user`` where the proxy knows the key's owner: those are what the client says of himself.
-        account = _text(meta.get("user_api_key_user_id")) or (p.request_id is not None and p.id is None and _text(p.user)) or None
-        account = account or _text(meta.get("user_api_key_hash")) or _text(meta.get("user_api_key")) or _text(p.api_key)
-        if not account:
-            raise Rejected("metadata.user_api_key_user_id", "missing, and no key hash to stand in for it")
-        org = next((t for t in map(_text, (meta.get("user_api_key_org_id"), p.organization_id, meta.get("user_api_key_team_id"), p.team_id)) if t), None)
-        mail = meta.get("user_api_key_user_email")
-        mail_ref, domain_ref, shape = identity.mail(mail if isinstance(mail, str) else None)
-        address = p.requester_ip_address or meta.get("requester_ip_address")
-        address_ref, network_ref = identity.address(address if isinstance(address, str) else None)
-        headers = meta.get("requester_custom_headers")
-        params, tools = _parameters(p.model_parameters)
-        segments = _segments(p.messages) or _segments(p.input) or _segments(p.prompt)
-        if not segments and p.proxy_server_request:
-            segments = _segments(_metadata(p.proxy_server_request))
-        elif isinstance(p.model_parameters, dict) and isinstance(p.model_parameters.get("instructions"), str):
-            segments.insert(0, ("system", p.model_parameters["instructions"]))
-        return {
-            "call_id": call_id,
-            "account": identity.account(account),
-            "at": at,
-            "ended": ended,
-            "model": _text(p.model),
-            "call_type": _text(p.call_type),
-            "access_path": _text(p.custom_llm_provider),
-            "status": _text(p.status),
-            "stream": p.stream if isinstance(p.stream, bool) else None,
-            "org_ref": identity.ref("org", org),
-            "mail_ref": mail_ref,
-            "mail_domain_ref": domain_ref,
-            "mail_shape": shape,
-            "address_ref": address_ref,
-            "network_ref": network_ref,
-            "end_user_ref": identity.ref("end-user", _text(p.end_user) or _text(meta.get("user_api_key_end_user_id"))),
-            "agent": _text(p.user_agent) or _text(meta.get("user_agent")),
-            "headers": ",".join(sorted(map(str, headers))) if isinstance(headers, dict) else None,
-            "params": params,
-            "tools": tools,
-            "prompt_tokens": p.prompt_tokens if isinstance(p.prompt_tokens, int) and abs(p.prompt_tokens) < 2**62 else None,
-            "reply_tokens": p.completion_tokens if isinstance(p.completion_tokens, int) and abs(p.completion_tokens) < 2**62 else None,
-            "roles": [r for r, _ in segments],
-            "segments": [_clean(t) for _, t in segments],
-        }
+            return self._row(_payload(line))
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            pass
+        mended = mend(line, self._told)
+        try:
+            return self._row(_payload(mended))
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise RowError("", _NOT_JSON, type(error).__name__) from None
+
+    def _row(self, p: Payload) -> Row:
+        identity = self._identity
+        spend = p.id is None and p.request_id is not None
+        call_id = word(p.request_id if spend else p.id)
+        if call_id is None:
+            raise RowError("request_id" if spend else "id", "missing")
+        at = epoch(p.startTime, "startTime")
+        known = self._known(bytes(p.metadata))
+        account = known.user
+        if account is None and spend:
+            account = identity.account(word(p.user))
+        if account is None:
+            account = known.key or (identity.key_account(word(p.api_key)) if spend else None)
+        if account is None:
+            raise RowError("metadata.user_api_key_user_id", "missing, and no hash of an API key to stand in for it")
+        raw = bytes(p.messages)
+        settings_raw = bytes(p.model_parameters)
+        if spend:
+            raw, settings_raw = spendlogs.request(raw, settings_raw, bytes(p.proxy_server_request))
+        settings = self._read_settings(settings_raw)
+        roles, texts = self._read_messages(raw)
+        if settings.system and "system" not in roles:
+            roles.insert(0, "system")
+            texts.insert(0, settings.system)
+        agent = word(p.user_agent) or known.agent
+        return Row(
+            call_id,
+            account,
+            at,
+            None if p.endTime is None else self._ended(p.endTime),
+            word(p.model) or word(p.model_group),
+            p.call_type or None,
+            p.custom_llm_provider or _host(p.api_base),
+            p.status or None,
+            p.stream,
+            identity.ref("org", known.org or ((word(p.organization_id) or word(p.team_id)) if spend else None)),
+            *known.mail,
+            *identity.address(word(p.requester_ip_address) or known.address),
+            identity.ref("end-user", word(p.end_user) or known.end_user),
+            agent[:_LONGEST_AGENT] if agent else None,
+            known.headers,
+            settings.params,
+            settings.tools,
+            tokens(p.prompt_tokens),
+            tokens(p.completion_tokens),
+            roles,
+            texts,
+        )
+
+    def _known(self, raw: bytes) -> _Known:
+        found = self._seen.get(raw)
+        if found is None:
+            found = self._learn(raw)
+            if self._held > _CACHE_BYTES:
+                self._seen.clear()
+                self._held = 0
+            self._seen[raw] = found
+            self._held += len(raw) + 1000
+        return found
+
+    def _learn(self, raw: bytes) -> _Known:
+        if not raw or raw == b"null":
+            return _NOBODY
+        if raw[:1] == b'"':
+            try:
+                meta = _metadata(mend(msgspec.json.decode(raw, type=str).encode(), self._told))
+            except RowError:
+                self._told("metadata: unreadable text")
+                return _NOBODY
+        else:
+            meta = _metadata(raw)
+        identity = self._identity
+        headers = sorted(name.replace("\0", " ") for name in meta.requester_custom_headers or ())
+        return _Known(
+            user=identity.account(word(meta.user_api_key_user_id)),
+            key=identity.key_account(word(meta.user_api_key_hash) or word(meta.user_api_key)),
+            org=word(meta.user_api_key_org_id) or word(meta.user_api_key_team_id),
+            mail=identity.mail(word(meta.user_api_key_user_email)),
+            address=word(meta.requester_ip_address),
+            agent=word(meta.user_agent),
+            end_user=word(meta.user_api_key_end_user_id),
+            headers=",".join(headers) or None,
+        )
+
+    def _ended(self, value: object) -> float | None:
+        if value is None:
+            return None
+        try:
+            return epoch(value, "endTime")
+        except RowError:
+            self._told("endTime: left out, not a time")
+            return None
+
+    def _read_settings(self, raw: bytes) -> Settings:
+        try:
+            return self._settings.read(raw)
+        except RecursionError:
+            self._told("model_parameters: nested too deeply")
+            return NO_SETTINGS
+
+    def _read_messages(self, raw: bytes) -> messages.Segments:
+        try:
+            return messages.read(raw, self._told)
+        except RecursionError:
+            self._told("messages: nested too deeply")
+            return [], []
+
+
+def _host(api_base: str | None) -> str | None:
+    if not api_base:
+        return None
+    try:
+        return urlsplit(api_base).hostname
+    except ValueError:
+        return None
+
+
+def _strict(value: dict[str, Any]) -> list[str]:
+    """Bring the fields of a payload, or of its metadata, to their types in place; return what was left out."""
+    repairs = []
+
+    def keep(name: str, kept: object) -> None:
+        if name in value and kept != value[name]:
+            if kept is None and value[name] != "":
+                repairs.append(f"{name}: left out, wrong type")
+            value[name] = kept
+
+    for name in _WORDS + _NAMES:
+        keep(name, word(value.get(name)))
+    for name in _COUNTS:
+        keep(name, tokens(value.get(name)))
+    for name in ("startTime", "endTime"):
+        # What is no time at all becomes a word, so that the clock refuses it with the field's name.
+        given = value.get(name)
+        if given is not None and (isinstance(given, bool) or not isinstance(given, int | float | str)):
+            value[name] = type(given).__name__
+    for name in Metadata.__struct_fields__[:-1]:
+        keep(name, word(value.get(name)))
+    if not isinstance(value.get("stream"), bool | None):
+        keep("stream", None)
+    if not isinstance(value.get("requester_custom_headers"), dict | None):
+        keep("requester_custom_headers", None)
+    inner = value.get("metadata")
+    if isinstance(inner, dict):
+        repairs += _strict(inner)
+    elif not isinstance(inner, str | None):
+        keep("metadata", None)
+    return repairs
+
+
+def mend(line: bytes, told: Callable[[str], None]) -> bytes:
+    """Return strict UTF-8 JSON of one object for a line the strict decoder refused.
+
+    NUL bytes (holes of a sparse file) are dropped, invalid UTF-8 and lone surrogates become U+FFFD, numbers that no float can hold and NaN
+    become text, metadata that is no object is dropped; ``told`` hears of each once.  Raises RowError when that does not help.
+    """
+    repairs: list[str] = []
+    if b"\0" in line:
+        line = line.replace(b"\0", b"")
+        repairs.append("NUL bytes removed")
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        text = line.decode("utf-8", "replace")
+        repairs.append("invalid UTF-8 replaced")
+
+    def odd(number: str) -> str:
+        repairs.append("number that no column can hold")
+        return number[:40]
+
+    def real(number: str) -> float | str:
+        value = float(number)
+        return value if math.isfinite(value) else odd(number)
+
+    def whole(number: str) -> int | str:
+        return int(number) if len(number) <= 18 else odd(number)
+
+    try:
+        value = json.loads(text, parse_float=real, parse_int=whole, parse_constant=odd)
+    except ValueError as error:
+        where = f"at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise RowError("", _NOT_JSON, where) from None
+    except RecursionError:
+        raise RowError("", "nested too deeply") from None
+    if not isinstance(value, dict):
+        raise RowError("", "not a JSON object", type(value).__name__)
+    repairs += _strict(value)
+    try:
+        plain = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        raise RowError("", "nested too deeply") from None
+    try:
+        mended = plain.encode()
+    except UnicodeEncodeError:
+        repairs.append("lone surrogates replaced")
+        mended = plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    for reason in sorted(set(repairs)):
+        told(reason)
+    return mended

@@ -1,4 +1,4 @@
-"""What could not be read, and why.  Nothing is lost: each entry says where in the source the line stands."""
+"""Where rejected lines go: a JSON-lines file that lets the operator find each line again and holds none of its content."""
 
 from __future__ import annotations
 
@@ -7,55 +7,86 @@ import json
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Final
 
-
-class IntakeError(Exception):
-    """The input as a whole cannot be used; the text names the file and says what to do."""
+#: Entries written to the file; later ones are only counted, so that one wrong file cannot fill the disk.
+MOST_ENTRIES: Final = 100_000
 
 
 class Quarantine:
-    """Collects rejected lines as JSON lines {file, line, offset, bytes, sha256, field, reason}.
+    """Collects what was rejected.  The file appears under its name on ``close`` only, by an atomic rename.
 
-    A rejected line may hold a customer's prompt, so its content is not copied: file, line, byte offset and digest find it again in the source.
-
-    Args:
-        path: where the entries go; None keeps only the counts (and ``entries``).
+    ``count`` is the number of entries, ``by_reason`` their number by "field: reason", ``repaired`` the number of lines kept after a
+    repair by reason. Used as a context manager it closes on success; after an exception the draft
+    (``.partial``) stays, so that a broken run does not replace a good run's file.
     """
 
     def __init__(self, path: Path | None) -> None:
+        """Start a draft beside ``path``; None keeps the entries in ``entries``.  Raises OSError when the draft cannot be written."""
         self._path = path
-        self._part = path.with_name(f".{path.name}.part") if path else None
-        self._file: IO[str] | None = self._part.open("w", encoding="utf-8") if self._part else None
+        self._draft = path.with_name(path.name + ".partial") if path else None
+        self._file: IO[str] | None = self._draft.open("w", encoding="utf-8") if self._draft else None
         self.count = 0
         self.by_reason: Counter[str] = Counter()
         self.repaired: Counter[str] = Counter()
-        self.entries: list[dict[str, object]] = []
+        self.entries: list[dict[str, object]] = []  # only filled without a path
 
-    def __enter__(self) -> Self:
+    @classmethod
+    def memory(cls) -> Quarantine:
+        """Return a quarantine that keeps its entries in ``entries`` and writes no file."""
+        return cls(None)
+
+    def add(
+        self, file: str, line: int | None, field: str, reason: str, *, raw: bytes | None = None, offset: int | None = None, detail: str = ""
+    ) -> None:
+        """Record one rejected line (``line`` counts from 1; None for a whole file).
+
+        Of ``raw`` only the SHA-256, its length in bytes and its byte ``offset`` in the decompressed stream are kept: a rejected line may
+        hold a customer's prompt.  ``reason`` is the constant phrase that is counted, ``detail`` is added to it in the file.
+        """
+        excerpt = "" if raw is None else f"sha256={hashlib.sha256(raw).hexdigest()} offset={offset} bytes={len(raw)}"
+        self.add_digest(file, line, field, reason, excerpt=excerpt, detail=detail)
+
+    def add_digest(self, file: str, line: int | None, field: str, reason: str, *, excerpt: str, detail: str = "") -> None:
+        """Record one rejected line whose digest is known already (``excerpt`` of up to 200 characters, never content)."""
+        self.count += 1
+        self.by_reason[f"{field}: {reason}" if field else reason] += 1
+        text = f"{reason} ({detail})" if detail else reason
+        entry: dict[str, object] = {"file": file, "line": line, "field": field, "reason": text[:400], "excerpt": excerpt[:200]}
+        if self._file is not None:
+            if sum(self.by_reason.values()) <= MOST_ENTRIES:
+                self._file.write(json.dumps(entry, ensure_ascii=True) + "\n")
+        elif self._path is None:
+            self.entries.append(entry)
+
+    def repair(self, reason: str) -> None:
+        """Count a line that is kept although something in it had to be mended or left out."""
+        self.repaired[reason] += 1
+
+    def close(self) -> None:
+        """Write the file under its name.  A second call does nothing."""
+        if self._file is None or self._path is None or self._draft is None:
+            return
+        listed = sum(self.by_reason.values())
+        if listed > MOST_ENTRIES:
+            rest = {
+                "file": "",
+                "line": None,
+                "field": "",
+                "reason": f"{listed - MOST_ENTRIES} more entries were only counted",
+                "excerpt": "",
+            }
+            self._file.write(json.dumps(rest) + "\n")
+        self._file.close()
+        self._file = None
+        self._draft.replace(self._path)
+
+    def __enter__(self) -> Quarantine:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None:
+        if kind is None:
             self.close()
-        elif self._file and self._part:
+        elif self._file is not None:
             self._file.close()
-            self._part.unlink(missing_ok=True)
-
-    def add(self, file: str, line: int, field: str, reason: str, raw: bytes = b"", offset: int | None = None) -> None:
-        """Reject one line (1-based; 0 means the file as a whole)."""
-        entry: dict[str, object] = {"file": file, "line": line, "offset": offset, "bytes": len(raw), "field": field, "reason": reason}
-        if raw:
-            entry["sha256"] = hashlib.sha256(raw).hexdigest()
-        self.count += 1
-        self.by_reason[f"{field}: {reason}" if field else reason] += 1
-        if self._file:
-            self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-        else:
-            self.entries.append(entry)
-
-    def close(self) -> None:
-        """Put the file in its place."""
-        if self._file and self._part and self._path and not self._file.closed:
-            self._file.close()
-            self._part.replace(self._path)
+            self._file = None

@@ -5,9 +5,11 @@ They are written once and run on any engine that narwhals speaks; the tests hold
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import narwhals as nw
+
+Frame: TypeAlias = nw.LazyFrame[Any]
 
 #: A fingerprint must recur in this many calls to name a family of several owners ...
 MIN_CALLS: Final = 4
@@ -21,12 +23,12 @@ MIN_COVER: Final = 0.3
 _HALF_RANGE: Final = float(2**63)
 
 
-def duplicates(calls: nw.LazyFrame) -> nw.LazyFrame:
+def duplicates(calls: Frame) -> Frame:
     """call_id, n, at: the ids that occur more than once, how often, and their first time."""
     return calls.group_by("call_id").agg(n=nw.len(), at=nw.col("at").min()).filter(nw.col("n") > 1)
 
 
-def first_of_duplicates(calls: nw.LazyFrame, repeated: nw.LazyFrame) -> nw.LazyFrame:
+def first_of_duplicates(calls: Frame, repeated: Frame) -> Frame:
     """The calls with each repeated id kept once: the earliest, and of equally early ones the least by content, so line order does not matter."""
     same = calls.join(repeated.select("call_id", first="at"), on="call_id", how="inner").filter(nw.col("at") == nw.col("first"))
     least = same.group_by("call_id").agg(text=nw.col("text").min())
@@ -35,17 +37,19 @@ def first_of_duplicates(calls: nw.LazyFrame, repeated: nw.LazyFrame) -> nw.LazyF
     return nw.concat([others, calls.join(kept.select("call"), on="call", how="semi")])
 
 
-def with_owner(calls: nw.LazyFrame, owners: nw.LazyFrame) -> nw.LazyFrame:
+def with_owner(calls: Frame, owners: Frame) -> Frame:
     """Calls with the integer codes ``who`` (account) and ``owner`` (declared owner, or the account itself) from ``owners`` (account, who, owner)."""
     return calls.join(owners, on="account", how="inner")
 
 
-def print_calls(calls: nw.LazyFrame) -> nw.LazyFrame:
+def print_calls(calls: Frame) -> Frame:
     """One row per call and fingerprint."""
-    return calls.select("call", "order", "owner", "text", nw.col("prints").alias("print")).explode("print").filter(~nw.col("print").is_null())
+    return (
+        calls.select("call", "order", "owner", "text", nw.col("prints").alias("print")).explode("print").filter(~nw.col("print").is_null())
+    )
 
 
-def recurring(rows: nw.LazyFrame) -> nw.LazyFrame:
+def recurring(rows: Frame) -> Frame:
     """print, n: fingerprints that recur in different texts, and so name a template rather than one repeated question."""
     spread = rows.group_by("print").agg(
         n=nw.len(),
@@ -59,7 +63,7 @@ def recurring(rows: nw.LazyFrame) -> nw.LazyFrame:
     return spread.filter((nw.col("text_least") != nw.col("text_most")) & (several | alone)).select("print", "n")
 
 
-def sampled(rows: nw.LazyFrame, prints: nw.LazyFrame) -> nw.LazyFrame:
+def sampled(rows: Frame, prints: Frame) -> Frame:
     """print, order: for each recurring fingerprint its calls, thinned to about SAMPLE by the call's own hash.
 
     All fingerprints are thinned by the same order, so two that share their calls also share their sample.
@@ -72,31 +76,31 @@ def sampled(rows: nw.LazyFrame, prints: nw.LazyFrame) -> nw.LazyFrame:
     )
 
 
-def call_families(rows: nw.LazyFrame, families: nw.LazyFrame) -> nw.LazyFrame:
+def call_families(rows: Frame, families: Frame) -> Frame:
     """call, family: the families whose fingerprints a call shows; ``families`` has print, family, size."""
     hits = rows.join(families, on="print", how="inner").group_by("call", "family", "size").agg(hits=nw.len())
     enough = nw.col("hits") >= nw.col("size") * MIN_COVER
     return hits.filter(enough).select("call", "family")
 
 
-def family_spread(calls: nw.LazyFrame, of: nw.LazyFrame) -> nw.LazyFrame:
+def family_spread(calls: Frame, of: Frame) -> Frame:
     """family, calls, owners: how far each family reaches."""
     joined = of.join(calls.select("call", "owner"), on="call", how="inner")
     return joined.group_by("family").agg(calls=nw.len(), owners=nw.col("owner").n_unique())
 
 
-def family_calls(calls: nw.LazyFrame, of: nw.LazyFrame, families: nw.LazyFrame) -> nw.LazyFrame:
+def family_calls(calls: Frame, of: Frame, families: Frame) -> Frame:
     """One row per call of the ``families`` (a frame with that column), with all that ``streams`` needs."""
     kept = of.join(families.select("family"), on="family", how="semi")
     return kept.join(calls.select("call", "who", "owner", "client", "agent", "text", "at"), on="call", how="inner")
 
 
-def harness_calls(calls: nw.LazyFrame) -> nw.LazyFrame:
+def harness_calls(calls: Frame) -> Frame:
     """As ``family_calls`` for calls of one client, system prompt and tool schema: the tie of calls that share no text."""
     return calls.select("call", "who", "owner", "client", "system", "tools", "agent", "text", "at")
 
 
-def streams(rows: nw.LazyFrame, keys: list[str]) -> nw.LazyFrame:
+def streams(rows: Frame, keys: list[str]) -> Frame:
     """keys, client, agent, who, owner, calls, repeated, texts, first, last: one row per account, group and client.
 
     ``repeated`` counts calls whose whole text some other owner also sent within the group; ``texts`` counts distinct texts.
@@ -115,7 +119,7 @@ def streams(rows: nw.LazyFrame, keys: list[str]) -> nw.LazyFrame:
     )
 
 
-def account_addresses(calls: nw.LazyFrame) -> nw.LazyFrame:
+def account_addresses(calls: Frame) -> Frame:
     """account, address_ref, calls, first, last: the addresses each account used."""
     return (
         calls.filter(~nw.col("address_ref").is_null())
@@ -124,7 +128,7 @@ def account_addresses(calls: nw.LazyFrame) -> nw.LazyFrame:
     )
 
 
-def activity(calls: nw.LazyFrame) -> nw.LazyFrame:
+def activity(calls: Frame) -> Frame:
     """account, calls, first, last, org_ref, end_users: one row per account seen in the log."""
     return calls.group_by("account").agg(
         calls=nw.len(),

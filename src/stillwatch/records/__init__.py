@@ -1,7 +1,7 @@
 """The nouns: Arrow schemas of the tables between the rooms, and the frozen records a case is made of."""
 
 from stillwatch.records.case import Campaign, Case, Reason, RunRecord, Segment, StreamRow
-from stillwatch.records.schemas import ACCOUNTS, ATTRIBUTED, ACCOUNT_RESULTS, CALLS, SKETCHES
+from stillwatch.records.schemas import ACCOUNT_RESULTS, ACCOUNTS, ATTRIBUTED, CALLS, SKETCHES
 from stillwatch.records.techniques import TECHNIQUES, Technique
 
 __all__ = [

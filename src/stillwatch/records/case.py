@@ -92,5 +92,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class Case:
+    """All that a run found."""
+
     run: RunRecord
     campaigns: tuple[Campaign, ...]

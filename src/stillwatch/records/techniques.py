@@ -8,6 +8,8 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Technique:
+    """One technique of the vocabulary."""
+
     id: str
     group: str
     name: str

@@ -74,7 +74,9 @@ def _point(data: Any, i: Any, end: Any) -> Any:
     """Decode the UTF-8 code point at ``i``; a cut or stray byte counts as itself, one byte long."""
     b = np.int64(data[i])
     if b >= 0xF0 and i + 3 < end:
-        return ((b & 7) << 18) | ((np.int64(data[i + 1]) & 63) << 12) | ((np.int64(data[i + 2]) & 63) << 6) | (np.int64(data[i + 3]) & 63), 4
+        return ((b & 7) << 18) | ((np.int64(data[i + 1]) & 63) << 12) | ((np.int64(data[i + 2]) & 63) << 6) | (
+            np.int64(data[i + 3]) & 63
+        ), 4
     if b >= 0xE0 and i + 2 < end:
         return ((b & 15) << 12) | ((np.int64(data[i + 1]) & 63) << 6) | (np.int64(data[i + 2]) & 63), 3
     if b >= 0xC0 and i + 1 < end:
@@ -210,7 +212,7 @@ def _winnow(words: Any, n: Any, grams: Any, out: Any, at: Any) -> Any:
         a = min(grams[i], grams[i + 1])
         b = min(grams[i + 2], grams[i + 3])
         c = min(grams[i + 4], grams[i + 5])
-        least = min(min(a, b), c)
+        least = min(a, b, c)
         out[at] = least
         at += least != kept
         kept = least

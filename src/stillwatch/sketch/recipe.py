@@ -51,7 +51,8 @@ def _hash_few(*columns: pa.Array) -> NDArray[np.int64]:
     """As ``hash_column`` of the columns joined, hashing each distinct combination once."""
     joined = pc.binary_join_element_wise(*[pc.fill_null(c, "").cast(pa.string()) for c in columns], "\x1f")
     coded = joined.dictionary_encode()
-    return hash_column(coded.dictionary)[coded.indices.to_numpy()]
+    hashes: NDArray[np.int64] = hash_column(coded.dictionary)[coded.indices.to_numpy()]
+    return hashes
 
 
 def sketch_batch(calls: pa.RecordBatch, first: int) -> pa.RecordBatch:

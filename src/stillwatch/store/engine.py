@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import duckdb
 import narwhals as nw
 import pyarrow as pa
+
+Frame: TypeAlias = nw.LazyFrame[Any]
 
 
 class Engine:
@@ -34,24 +36,26 @@ class Engine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._db.close()
 
-    def parquet(self, path: Path) -> nw.LazyFrame:
+    def parquet(self, path: Path) -> Frame:
         """A Parquet file (or glob) as a lazy frame."""
-        return nw.from_native(self._db.read_parquet(str(path))).lazy()
+        frame: Frame = nw.from_native(self._db.read_parquet(str(path))).lazy()
+        return frame
 
-    def keep(self, name: str, frame: nw.LazyFrame | pa.Table) -> nw.LazyFrame:
+    def keep(self, name: str, frame: Frame | pa.Table) -> Frame:
         """Run ``frame`` once, store its rows as table ``name`` and return the table as a lazy frame."""
         if isinstance(frame, pa.Table):
             native: Any = self._db.from_arrow(frame)
         else:
             native = frame.to_native()
         native.create(name)
-        return nw.from_native(self._db.table(name)).lazy()
+        kept: Frame = nw.from_native(self._db.table(name)).lazy()
+        return kept
 
     def drop(self, name: str) -> None:
         """Forget a kept table and free its room."""
         self._db.execute(f"DROP TABLE {name}")
 
-    def fetch(self, frame: nw.LazyFrame) -> pa.Table:
+    def fetch(self, frame: Frame) -> pa.Table:
         """Run ``frame`` and return its rows."""
         table: pa.Table = frame.collect(backend="pyarrow").to_native()
         return table

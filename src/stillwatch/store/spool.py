@@ -29,7 +29,9 @@ class Spool:
         self.folder = Path(tempfile.mkdtemp(prefix=".spool-", dir=beside))
         self.sketches = self.folder / "sketches.parquet"
         self._texts = self.folder / "texts.parquet"
-        self._sketch_file = pq.ParquetWriter(self.sketches, SKETCHES, compression="zstd", compression_level=1, use_dictionary=["account", "model"])
+        self._sketch_file = pq.ParquetWriter(
+            self.sketches, SKETCHES, compression="zstd", compression_level=1, use_dictionary=["account", "model"]
+        )
         self._text_file = pq.ParquetWriter(self._texts, _TEXTS, compression="zstd", compression_level=1, use_dictionary=False)
         self._mail: dict[str, tuple[str | None, str | None, str | None]] = {}
 
