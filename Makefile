@@ -40,7 +40,8 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 bench: $(VENV)/bench.stamp
-	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.speed kernel
+	$(BIN)/python -m benchmarks.speed end-to-end
 
 clean:
 	rm -rf $(VENV) demo

@@ -36,7 +36,16 @@ def kind(c: str) -> str:
         return "digit" if c.isdigit() else "letter" if c.isalpha() else "separator"
     if p < 0xC0:
         return "letter" if p in (0xAA, 0xB5, 0xBA) else "separator"
-    wide = ((0xE00, 0xEFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF))
+    wide = (
+        (0xE00, 0xEFF),
+        (0x1000, 0x109F),
+        (0x1780, 0x17FF),
+        (0x3040, 0x30FF),
+        (0x31F0, 0x31FF),
+        (0x3400, 0x4DBF),
+        (0x4E00, 0x9FFF),
+        (0xF900, 0xFAFF),
+    )
     if any(a <= p <= b for a, b in wide) or 0x20000 <= p <= 0x3FFFF:
         return "word"
     if 0x2000 <= p <= 0x206F or 0x3000 <= p <= 0x303F or 0xFE00 <= p <= 0xFE0F:
@@ -98,7 +107,15 @@ def prints(text: str) -> set[int]:
 
 def batch(prompts: list[list[tuple[str, str]]]) -> pa.RecordBatch:
     rows = [
-        {"call_id": f"c{i}", "account": "a", "at": 1.0, "roles": [r for r, _ in p], "segments": [t for _, t in p], "agent": "x", "params": "{}"}
+        {
+            "call_id": f"c{i}",
+            "account": "a",
+            "at": 1.0,
+            "roles": [r for r, _ in p],
+            "segments": [t for _, t in p],
+            "agent": "x",
+            "params": "{}",
+        }
         for i, p in enumerate(prompts)
     ]
     return pa.RecordBatch.from_pylist(rows, schema=CALLS)
@@ -120,7 +137,13 @@ def test_kernel_agrees_with_its_twin(texts: list[str]) -> None:
     assert sketched(*texts) == [prints(t) for t in texts]
 
 
-@given(st.lists(st.sampled_from("red green blue one two three four five six seven".split()), min_size=11, max_size=30), TEXTS, TEXTS, TEXTS, TEXTS)
+@given(
+    st.lists(st.sampled_from(["red", "green", "blue", "one", "two", "three", "four", "five", "six", "seven"]), min_size=11, max_size=30),
+    TEXTS,
+    TEXTS,
+    TEXTS,
+    TEXTS,
+)
 def test_any_shared_run_of_eleven_words_is_found(run: list[str], a: str, b: str, c: str, d: str) -> None:
     shared = " ".join(run)
     one, two = sketched(f"{a} {shared} {b}", f"{c} {shared} {d}")
@@ -141,7 +164,9 @@ def test_digits_and_case_are_folded_but_items_stay_apart() -> None:
 
 
 def test_system_prompt_has_its_own_hash() -> None:
-    out = sketch_batch(batch([[("system", "be brief"), ("user", "hello")], [("system", "be brief"), ("user", "bye")], [("user", "hello")]]), 0)
+    out = sketch_batch(
+        batch([[("system", "be brief"), ("user", "hello")], [("system", "be brief"), ("user", "bye")], [("user", "hello")]]), 0
+    )
     system = out.column("system").to_pylist()
     assert system[0] == system[1] != 0
     assert system[2] == 0
@@ -178,5 +203,7 @@ def test_vectors(case: dict[str, object]) -> None:
 @pytest.mark.parametrize("seed", ["0", "4711"])
 def test_another_process_gives_the_same(seed: str) -> None:
     code = "import sys; sys.path.insert(0, sys.argv[1]); from test_kernel import sketched; print(sorted(sketched('one two three four five six seven eight')[0]))"
-    done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed})
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
+    )
     assert done.stdout.strip() == str(sorted(prints("one two three four five six seven eight")))

@@ -165,7 +165,8 @@ class Builder:
 
     def _texts(self, rows: pa.Table) -> list[list[tuple[str, str]]]:
         ids = rows.sort_by("order").slice(0, SAMPLE).column("call").to_pylist()
-        return list(self.m.spool.texts(ids).values())
+        found = self.m.spool.texts(ids)
+        return [found[i] for i in ids]  # in an order that no line order changes
 
     def _example(self, rows: pa.Table, f: cp.Finding) -> tuple[str, ...]:
         """Calls that show a reason: by accounts that share the trait, else any."""

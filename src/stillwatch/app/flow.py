@@ -98,7 +98,7 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
             notices.append(f"{extra} calls repeat an id that was seen already; the earliest of each was kept")
             raw = engine.keep("distinct_calls", link.first_of_duplicates(raw, engine.keep("repeated", repeated)))
         accounts = _with_mail(accounts, spool.mail())
-        addresses = engine.fetch(link.account_addresses(raw))
+        addresses = engine.fetch(link.account_addresses(raw)).sort_by([("account", "ascending"), ("address_ref", "ascending")])
         owners, joined = campaign.owners(engine.fetch(link.activity(raw)), accounts, addresses)
         calls = engine.keep("calls", link.with_owner(raw, engine.keep("owners", owners)))
         by_harness = engine.fetch(link.streams(link.harness_calls(calls), HARNESS))
@@ -122,8 +122,9 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
         by_family = engine.fetch(link.streams(in_family, ["family"]))
 
         progress.enter("test groups")
-        scores = [campaign.score(pop, g) for g in campaign.groups(by_family, ["family"], pop, by_client=True)]
-        scores += [campaign.score(pop, g) for g in campaign.groups(by_harness, HARNESS, pop, by_client=False)]
+        least = campaign.threshold_bits(1, settings.max_false_alarms)
+        scores = [campaign.score(pop, g, least) for g in campaign.groups(by_family, ["family"], pop, by_client=True)]
+        scores += [campaign.score(pop, g, least) for g in campaign.groups(by_harness, HARNESS, pop, by_client=False)]
         threshold = campaign.threshold_bits(len(scores), settings.max_false_alarms)
         rings = campaign.rings(scores, threshold)
 

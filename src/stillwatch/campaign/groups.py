@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import blake2b
 from itertools import pairwise
 from typing import Any, Final
 
@@ -52,6 +53,7 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool)
         by_client: also split each group by client where that gives something smaller.
     """
     columns = {c: rows.column(c).to_numpy() for c in (*_FIELDS, *keys, "client")}
+    seen: set[bytes] = set()
     for names in [keys, [*keys, "client"]] if by_client else [keys]:
         order, starts = _runs([columns[k] for k in names])
         for begin, end in pairwise(starts.tolist()):
@@ -63,6 +65,11 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool)
             who, calls, repeated, texts, first, last, clients = _merge(columns, take)
             if len(np.unique(pop.owner[who])) < MIN_OWNERS:
                 continue
+            # Pieces of one template make families with the very same streams; once is enough.
+            same = blake2b(b"".join(c.tobytes() for c in (who, calls, first, last)), digest_size=16).digest()
+            if same in seen:
+                continue
+            seen.add(same)
             head = take[0]
             family = int(columns["family"][head]) if "family" in keys else None
             client = int(columns["client"][head]) if "client" in names else None

@@ -21,11 +21,7 @@ class Trait:
     codes: NDArray[np.int64]
     counts: NDArray[np.int64]
     labels: tuple[str, ...]
-
-    @property
-    def known(self) -> bool:
-        """Whether anything is known of it at all."""
-        return bool(len(self.counts))
+    known: int  # accounts of which it is known
 
 
 def trait(values: list[str | None]) -> Trait:
@@ -33,7 +29,7 @@ def trait(values: list[str | None]) -> Trait:
     coded = pa.array(values, pa.string()).dictionary_encode()
     codes = coded.indices.fill_null(MISSING).to_numpy().astype(np.int64)
     labels = tuple(coded.dictionary.to_pylist())
-    return Trait(codes, np.bincount(codes[codes >= 0], minlength=len(labels)), labels)
+    return Trait(codes, np.bincount(codes[codes >= 0], minlength=len(labels)), labels, int((codes >= 0).sum()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +43,7 @@ class Population:
     accounts: tuple[str, ...]
     owner: NDArray[np.int64]
     relation: tuple[str, ...]  # "organisation", "payer", "institution" or ""
+    declared: NDArray[np.bool_]  # has a relation
     calls: NDArray[np.int64]
     first: NDArray[np.float64]
     last: NDArray[np.float64]
@@ -64,14 +61,10 @@ class Population:
     address_offsets: NDArray[np.int64]
     address_codes: NDArray[np.int64]
     address_counts: NDArray[np.int64]
+    address_uses: int  # accounts by addresses, summed
     address_first: NDArray[np.float64]  # first and last call from each address, by anybody
     address_last: NDArray[np.float64]
     address_labels: tuple[str, ...]
-
-    @property
-    def declared(self) -> NDArray[np.bool_]:
-        """bool[accounts]: says openly whom it belongs to."""
-        return np.array([bool(r) for r in self.relation])
 
     def addresses(self, who: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(position in ``who``, address code) for every address of these accounts."""
@@ -126,7 +119,7 @@ def owners(activity: pa.Table, accounts: pa.Table, addresses: pa.Table) -> tuple
             name, relation = f"org:{r['org_ref']}", "organisation"
         elif str(r.get("payment_ref")) in payers:
             name, relation = f"payer:{r['payment_ref']}", "payer"
-        elif str(r.get("mail_domain_ref")) in campuses and r.get("verified"):
+        elif str(r.get("mail_domain_ref")) in campuses and r.get("verified") is not False:
             name, relation = f"institution:{r['mail_domain_ref']}", "institution"
         else:
             name, relation = f"account:{r['account']}", ""
@@ -158,13 +151,14 @@ def _payers(joined: list[dict[str, object]]) -> set[str]:
 
 
 def _institutions(joined: list[dict[str, object]], addresses: pa.Table) -> set[str]:
-    """Mail domains of 5 or more accounts, 95 % of them verified, that call from few addresses between them and pay each for himself."""
+    """Mail domains of 5 or more accounts, at most 5 % of them known to be unverified, that call from few addresses between them and pay each for himself."""
     used: dict[str, list[str]] = {}
     for r in addresses.to_pylist():
         used.setdefault(r["account"], []).append(r["address_ref"])
     found = set()
     for domain, of in _by(joined, "mail_domain_ref").items():
-        if len(of) < 5 or sum(bool(r.get("verified")) for r in of) < 0.95 * len(of):
+        # Where nobody says who is verified, the honest course has the benefit of the doubt.
+        if len(of) < 5 or sum(r.get("verified") is False for r in of) > 0.05 * len(of):
             continue
         cards = [str(r["payment_ref"]) for r in of if r.get("payment_ref")]
         tally = Counter(a for r in of for a in used.get(str(r["account"]), ()))
@@ -210,6 +204,7 @@ def describe(joined: list[dict[str, object]], owner: NDArray[np.int64], addresse
         accounts=tuple(str(r["account"]) for r in joined),
         owner=owner,
         relation=tuple(str(r["relation"]) for r in joined),
+        declared=np.array([bool(r["relation"]) for r in joined], bool),
         calls=numbers("calls").astype(np.int64),
         first=first,
         last=numbers("last"),
@@ -227,6 +222,7 @@ def describe(joined: list[dict[str, object]], owner: NDArray[np.int64], addresse
         address_offsets=offsets.astype(np.int64),
         address_codes=codes,
         address_counts=np.bincount(codes, minlength=len(coded.dictionary)),
+        address_uses=len(codes),
         address_first=seen_first,
         address_last=seen_last,
         address_labels=tuple(coded.dictionary.to_pylist()),

@@ -77,24 +77,42 @@ class Score:
         return self.bits >= threshold and self.legs >= 2 and self.pure
 
 
+def _bits(
+    speaking: NDArray[np.int64], everybody: NDArray[np.int64], counts: NDArray[np.int64], known: int
+) -> tuple[float, NDArray[np.int64], int]:
+    """Urn bits of values against how often accounts outside the group show them.
+
+    Work is in the group's size and not in the lab's, for there are many groups.
+
+    Args:
+        speaking: codes of one account per owner.
+        everybody: codes of all accounts of the group.
+        counts: [values] accounts of the lab that show each value; ``known`` is their sum.
+
+    Returns:
+        (bits, how often each distinct value occurs among ``speaking``, observations outside the group).
+    """
+    values, often = np.unique(speaking, return_counts=True)
+    inside_values, inside = np.unique(everybody, return_counts=True)
+    outside = np.maximum(counts[values] - inside[np.searchsorted(inside_values, values)], 1)
+    total = known - len(everybody)
+    return urn_bits(often, np.clip(outside / max(total, 1), 1e-12, 1.0)), often, total
+
+
 def _trait_bits(t: Trait, reps: NDArray[np.int64], who: NDArray[np.int64]) -> tuple[float, int, int, int]:
     """(bits, accounts with the trait known, distinct values, accounts outside); one account per owner speaks."""
-    codes = t.codes[reps]
-    values, counts = np.unique(codes[codes >= 0], return_counts=True)
-    if not len(values):
-        return 0.0, 0, 0, int(t.counts.sum())
-    all_codes = t.codes[who]
-    inside = np.bincount(all_codes[all_codes >= 0], minlength=len(t.counts))
-    outside = np.maximum(t.counts - inside, 0)
-    total = int(outside.sum())
-    rates = np.clip(np.maximum(outside[values], 1) / max(total, 1), 1e-12, 1.0)
-    return urn_bits(counts, rates), int(counts.sum()), len(values), total
+    speaking, everybody = t.codes[reps], t.codes[who]
+    speaking, everybody = speaking[speaking >= 0], everybody[everybody >= 0]
+    if not len(speaking):
+        return 0.0, 0, 0, t.known
+    bits, often, total = _bits(speaking, everybody, t.counts, t.known)
+    return bits, len(speaking), len(often), total
 
 
 def _assess(name: str, what: str, t: Trait, reps: NDArray[np.int64], who: NDArray[np.int64]) -> Finding:
     bits, known, distinct, outside = _trait_bits(t, reps, who)
-    if not t.known or known < 2 or outside < MIN_OTHERS:
-        why = "the log and the accounts file do not say" if not t.known or known < 2 else f"only {outside} other accounts to compare with"
+    if known < 2 or outside < MIN_OTHERS:
+        why = "the log and the accounts file do not say" if known < 2 else f"only {outside} other accounts to compare with"
         return Finding(name, 0.0, f"{what}: not assessed, {why}.", assessed=False)
     return Finding(
         name, min(CLASS_CAP, bits), f"{what}: {known} accounts show {distinct} different values, judged against {outside} other accounts."
@@ -105,15 +123,11 @@ def _network(pop: Population, reps: NDArray[np.int64], who: NDArray[np.int64]) -
     what = "Shared internet addresses"
     _, codes = pop.addresses(reps)
     _, all_codes = pop.addresses(who)
-    values, counts = np.unique(codes, return_counts=True)
-    inside = np.bincount(all_codes, minlength=len(pop.address_counts))
-    outside = pop.address_counts - inside
-    total = int(outside.sum())
-    if len(codes) < 2 or total < MIN_OTHERS:
+    if len(codes) < 2 or pop.address_uses - len(all_codes) < MIN_OTHERS:
         return Finding("network", 0.0, f"{what}: not assessed, too few addresses in the log.", assessed=False)
-    bits = urn_bits(counts, np.clip(np.maximum(outside[values], 1) / total, 1e-12, 1.0))
-    shared = int((counts > 1).sum())
-    text = f"{what}: {shared} of the {len(values)} addresses they called from served more than one of these accounts."
+    bits, often, _ = _bits(codes, all_codes, pop.address_counts, pop.address_uses)
+    shared = int((often > 1).sum())
+    text = f"{what}: {shared} of the {len(often)} addresses they called from served more than one of these accounts."
     return Finding("network", min(CLASS_CAP, bits), text)
 
 
@@ -199,7 +213,9 @@ def _shares_value(t: Trait, who: NDArray[np.int64], reference: NDArray[np.bool_]
     """Whether each account shares a value with another reference account, and how many outside accounts do."""
     codes = t.codes[who]
     inside = np.bincount(codes[reference & (codes >= 0)], minlength=len(t.counts))
-    shares = (codes != MISSING) & (inside[codes] - reference > 0)
+    known = codes != MISSING
+    shares = np.zeros(len(who), bool)
+    shares[known] = inside[codes[known]] - reference[known] > 0
     outside = np.maximum(t.counts - inside, 0)
     if outside.sum() < MIN_OTHERS:
         return shares, None
@@ -222,11 +238,12 @@ def _shares_address(pop: Population, who: NDArray[np.int64], reference: NDArray[
     return shares, float(min(0.9, (uses / each + 0.5) / (outside_accounts + 1.0)))
 
 
-def score(pop: Population, group: Group) -> Score:
+def score(pop: Population, group: Group, least: float = 0.0) -> Score:
     """Score a group of streams.
 
     Args:
         pop: the whole log's accounts.
+        least: members are looked for only where the evidence has this many bits and two legs, for nothing else can pass.
         group: the streams; at least ``MIN_OWNERS`` owners and ``MIN_CALLS`` calls for anything to be found.
     """
     _, rep_at = np.unique(pop.owner[group.who], return_index=True)
@@ -258,11 +275,14 @@ def score(pop: Population, group: Group) -> Score:
     bits = max(REPEAT_FLOOR, slices_bits(repeated, calls))
     findings.append(Finding("slices", bits, f"Disjoint slices: {repeated} of {calls} calls have a text that another owner sent too."))
 
+    total = sum(f.bits for f in findings)
+    legs = sum(f.bits >= LEG for f in findings if f.id in OPERATOR)
     # Who says openly whom he belongs to is not part of a hidden ring; his calls still count against its purity.
     hidden = ~pop.declared[group.who]
     member = hidden.copy()
     member_bits = np.zeros(len(group.who))
-    for _ in range(3 if hidden.any() else 0):
+    worth = hidden.any() and total >= least and legs >= 2
+    for _ in range(3 if worth else 0):
         member_bits = _membership(pop, group, member)
         kept = (member_bits >= MEMBER) & hidden
         if not kept.any() or np.array_equal(kept, member):
@@ -272,15 +292,19 @@ def score(pop: Population, group: Group) -> Score:
     # One busy outsider must not hide a ring, so nobody outside counts for more calls than the busiest member.
     inside = group.calls[member]
     outside = np.minimum(group.calls[~member], inside.max(initial=0))
-    pure = owners_in >= max(MIN_OWNERS, PURITY * len(reps)) and inside.sum() >= max(MIN_CALLS, PURITY * (inside.sum() + outside.sum()))
+    pure = (
+        worth
+        and owners_in >= max(MIN_OWNERS, PURITY * len(reps))
+        and inside.sum() >= max(MIN_CALLS, PURITY * (inside.sum() + outside.sum()))
+    )
     return Score(
         group=group,
-        bits=sum(f.bits for f in findings),
+        bits=total,
         findings=tuple(findings),
         relation=relation,
         member=member,
         member_bits=member_bits,
-        legs=sum(f.bits >= LEG for f in findings if f.id in OPERATOR),
+        legs=legs,
         pure=bool(pure),
         explained=explained,
     )

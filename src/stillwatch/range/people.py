@@ -68,7 +68,7 @@ def scaled_world(calls: int) -> WorldSpec:
         course=max(5, round(40 * min(f, 5))),
         hackers=max(5, round(25 * min(f, 5))),
         reseller_users=round(200 * f),
-        hydras=tuple(Hydra(f"hydra-{i}", 30) for i in range(max(1, round(f)))),
+        hydras=(Hydra(accounts=round(30 * f), pool=round(60 * f)),),
     )
 
 
