@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +122,7 @@ def end_to_end(sizes: list[int]) -> None:
             f"| {r['calls']:,} | {r['accounts']:,} | {r['build']:.1f} | {r['detect']:.1f} | {r['peak']:,.0f} | {r['found']} | {r['outside']} |",
             flush=True,
         )
-    for (a, s), (b, t) in zip(points, points[1:], strict=False):
+    for (a, s), (b, t) in pairwise(points):
         print(f"growth from {a:,} to {b:,} calls: exponent {math.log(t / s) / math.log(b / a):.2f}")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stillwatch.campaign.assemble import q_values, threshold_bits
 from stillwatch.campaign.single import e_bits
-from stillwatch.campaign.urn import CONCENTRATIONS, even_bits, slices_bits, urn_bits
+from stillwatch.campaign.urn import CONCENTRATIONS, even_bits, slices_bits, urn_bits, urn_of_codes
 
 
 def urn_by_hand(draws: list[int], rates: dict[int, float]) -> float:
@@ -34,6 +34,17 @@ def test_urn_agrees_with_its_twin_in_any_order(draws: list[int], rates: list[flo
     table = dict(enumerate(rates))
     assert bits == pytest.approx(urn_by_hand(draws, table), abs=1e-6)
     assert bits == pytest.approx(urn_by_hand(draws[::-1], table), abs=1e-6)
+
+
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=30), st.lists(st.integers(0, 9), max_size=10), st.lists(st.integers(0, 50), min_size=10, max_size=10))
+def test_the_kernel_agrees_with_numpy(speaking: list[int], silent: list[int], others: list[int]) -> None:
+    everybody = np.array(speaking + silent)
+    counts = np.array(others) + np.bincount(everybody, minlength=10)
+    bits, distinct, shared = urn_of_codes(np.array(speaking), everybody, counts, int(counts.sum()))
+    values, often = np.unique(speaking, return_counts=True)
+    rates = np.minimum(1.0, np.maximum(np.array(others)[values], 1) / max(sum(others), 1))
+    assert bits == pytest.approx(urn_bits(often, rates), abs=1e-6)
+    assert (distinct, shared) == (len(values), int((often > 1).sum()))
 
 
 def test_urn_is_an_e_value_exactly() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.campaign.population import DAY, MISSING, Population, Trait
-from stillwatch.campaign.urn import even_bits, likeliest_concentration, slices_bits, urn_bits
+from stillwatch.campaign.urn import even_bits, likeliest_concentration, slices_bits, urn_of_codes
 
 #: No trait class may weigh more than this, so that no single kind of evidence can convict.
 CLASS_CAP: Final = 30.0
@@ -77,36 +77,12 @@ class Score:
         return self.bits >= threshold and self.legs >= 2 and self.pure
 
 
-def _bits(
-    speaking: NDArray[np.int64], everybody: NDArray[np.int64], counts: NDArray[np.int64], known: int
-) -> tuple[float, NDArray[np.int64], int]:
-    """Urn bits of values against how often accounts outside the group show them.
-
-    Work is in the group's size and not in the lab's, for there are many groups.
-
-    Args:
-        speaking: codes of one account per owner.
-        everybody: codes of all accounts of the group.
-        counts: [values] accounts of the lab that show each value; ``known`` is their sum.
-
-    Returns:
-        (bits, how often each distinct value occurs among ``speaking``, observations outside the group).
-    """
-    values, often = np.unique(speaking, return_counts=True)
-    inside_values, inside = np.unique(everybody, return_counts=True)
-    outside = np.maximum(counts[values] - inside[np.searchsorted(inside_values, values)], 1)
-    total = known - len(everybody)
-    return urn_bits(often, np.clip(outside / max(total, 1), 1e-12, 1.0)), often, total
-
-
 def _trait_bits(t: Trait, reps: NDArray[np.int64], who: NDArray[np.int64]) -> tuple[float, int, int, int]:
     """(bits, accounts with the trait known, distinct values, accounts outside); one account per owner speaks."""
     speaking, everybody = t.codes[reps], t.codes[who]
     speaking, everybody = speaking[speaking >= 0], everybody[everybody >= 0]
-    if not len(speaking):
-        return 0.0, 0, 0, t.known
-    bits, often, total = _bits(speaking, everybody, t.counts, t.known)
-    return bits, len(speaking), len(often), total
+    bits, distinct, _ = urn_of_codes(speaking, everybody, t.counts, t.known)
+    return float(bits), len(speaking), distinct, t.known - len(everybody)
 
 
 def _assess(name: str, what: str, t: Trait, reps: NDArray[np.int64], who: NDArray[np.int64]) -> Finding:
@@ -125,10 +101,9 @@ def _network(pop: Population, reps: NDArray[np.int64], who: NDArray[np.int64]) -
     _, all_codes = pop.addresses(who)
     if len(codes) < 2 or pop.address_uses - len(all_codes) < MIN_OTHERS:
         return Finding("network", 0.0, f"{what}: not assessed, too few addresses in the log.", assessed=False)
-    bits, often, _ = _bits(codes, all_codes, pop.address_counts, pop.address_uses)
-    shared = int((often > 1).sum())
-    text = f"{what}: {shared} of the {len(often)} addresses they called from served more than one of these accounts."
-    return Finding("network", min(CLASS_CAP, bits), text)
+    bits, distinct, shared = urn_of_codes(codes, all_codes, pop.address_counts, pop.address_uses)
+    text = f"{what}: {shared} of the {distinct} addresses they called from served more than one of these accounts."
+    return Finding("network", min(CLASS_CAP, float(bits)), text)
 
 
 def _quota(group: Group, reps: NDArray[np.intp]) -> Finding:
@@ -137,12 +112,13 @@ def _quota(group: Group, reps: NDArray[np.intp]) -> Finding:
     if group.family is None:
         return Finding("quota", 0.0, f"{what}: not assessed for calls that only their client ties together.", assessed=False)
     calls = group.calls[reps]
-    low, middle, high = np.percentile(calls, [10, 50, 90])
-    text = f"{what}: four in five accounts sent {low:.0f} to {high:.0f} of these calls (median {middle:.0f})."
+    ordered = np.sort(calls)
+    low, middle, high = (int(ordered[int(share * (len(ordered) - 1))]) for share in (0.1, 0.5, 0.9))
+    text = f"{what}: four in five accounts sent {low} to {high} of these calls (median {middle})."
     return Finding("quota", min(CLASS_CAP, max(UNEVEN_FLOOR, even_bits(calls))), text)
 
 
-def _relation(pop: Population, group: Group, reps: NDArray[np.int64]) -> tuple[str | None, frozenset[str]]:
+def _relation(pop: Population, reps: NDArray[np.int64]) -> tuple[str | None, frozenset[str]]:
     """A known honest relation that explains shared traits, and the classes it explains."""
     position, codes = pop.addresses(reps)
     if len(codes):
@@ -248,7 +224,7 @@ def score(pop: Population, group: Group, least: float = 0.0) -> Score:
     """
     _, rep_at = np.unique(pop.owner[group.who], return_index=True)
     reps = group.who[rep_at]
-    relation, explained = _relation(pop, group, reps)
+    relation, explained = _relation(pop, reps)
     mail = max(
         (
             _assess("mail", "Mail domain", pop.mail_domain, reps, group.who),

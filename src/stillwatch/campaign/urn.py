@@ -9,8 +9,10 @@ grid of a, is a Bayes factor; its expectation under P0 is at most 1, so it is an
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from typing import Any, Final
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
@@ -44,6 +46,53 @@ def urn_bits(counts: NDArray[np.int64], rates: NDArray[np.float64]) -> float:
     logs = _log_ratios(counts, rates)
     top = logs.max()
     return float((top + np.log(np.exp(logs - top).mean())) / np.log(2.0))
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def urn_of_codes(speaking: Any, everybody: Any, counts: Any, known: Any) -> Any:
+    """``urn_bits`` straight from codes, for there are many groups and most are small.
+
+    Args:
+        speaking: int64 codes of one account per owner.
+        everybody: int64 codes of all accounts of the group, those of ``speaking`` among them.
+        counts: int64 [codes] accounts of the lab that show each value; ``known`` is their sum.
+
+    Returns:
+        (bits, distinct values among ``speaking``, those of them that occur more than once).
+    """
+    n = len(speaking)
+    if n < 2:
+        return 0.0, n, 0
+    ordered, whole = np.sort(speaking), np.sort(everybody)
+    total = max(known - len(everybody), 1)
+    logs = np.zeros(len(CONCENTRATIONS))
+    distinct = shared = 0
+    start = at = 0
+    while start < n:
+        end = start
+        while end < n and ordered[end] == ordered[start]:
+            end += 1
+        value, often = ordered[start], end - start
+        while at < len(whole) and whole[at] < value:
+            at += 1
+        inside = 0
+        while at < len(whole) and whole[at] == value:
+            inside += 1
+            at += 1
+        rate = min(1.0, max(1e-12, max(counts[value] - inside, 1) / total))
+        for k in range(len(CONCENTRATIONS)):
+            base = CONCENTRATIONS[k] * rate
+            if often == 1:
+                logs[k] += math.log(CONCENTRATIONS[k])
+            else:
+                logs[k] += math.lgamma(base + often) - math.lgamma(base) - often * math.log(rate)
+        distinct += 1
+        shared += often > 1
+        start = end
+    for k in range(len(CONCENTRATIONS)):
+        logs[k] -= math.lgamma(CONCENTRATIONS[k] + n) - math.lgamma(CONCENTRATIONS[k])
+    top = logs.max()
+    return (top + math.log(np.exp(logs - top).mean())) / math.log(2.0), distinct, shared
 
 
 def likeliest_concentration(counts: NDArray[np.int64], rates: NDArray[np.float64]) -> float:
