@@ -95,7 +95,17 @@ def test_chromium_shows_the_report_without_errors(tmp_path: Path) -> None:
 
     build_world(small_world(), seed=7, out=tmp_path)
     detect(Settings([str(tmp_path / "calls.jsonl.gz")], tmp_path / "found", tmp_path / "accounts.csv"), Progress(), now=1.78e9)
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr"]
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--enable-logging=stderr",
+    ]
     page = (tmp_path / "found" / "report.html").as_uri()
     done = subprocess.run(
         [chromium, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page],

@@ -36,7 +36,11 @@ def test_urn_agrees_with_its_twin_in_any_order(draws: list[int], rates: list[flo
     assert bits == pytest.approx(urn_by_hand(draws[::-1], table), abs=1e-6)
 
 
-@given(st.lists(st.integers(0, 9), min_size=2, max_size=30), st.lists(st.integers(0, 9), max_size=10), st.lists(st.integers(0, 50), min_size=10, max_size=10))
+@given(
+    st.lists(st.integers(0, 9), min_size=2, max_size=30),
+    st.lists(st.integers(0, 9), max_size=10),
+    st.lists(st.integers(0, 50), min_size=10, max_size=10),
+)
 def test_the_kernel_agrees_with_numpy(speaking: list[int], silent: list[int], others: list[int]) -> None:
     everybody = np.array(speaking + silent)
     counts = np.array(others) + np.bincount(everybody, minlength=10)
