@@ -58,6 +58,8 @@ def _folded() -> NDArray[np.uint64]:
 
 _CLASS: Final = _classes()
 _FOLD: Final = _folded()
+#: Folded byte, 0 for a separator: all that an ASCII segment needs.
+_ASCII: Final = np.where(_CLASS == _SEP, np.uint64(0), _FOLD)
 
 
 @nb.njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
@@ -103,28 +105,29 @@ def _kind(p: Any) -> Any:
 
 
 @nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _words_ascii(data: Any, start: Any, end: Any, words: Any) -> Any:
-    """Unmixed word hashes of an ASCII segment into ``words``; returns (number of words, hash of the digits and where they stand)."""
-    n = np.int64(0)
+def _words_ascii(segment: Any, words: Any) -> Any:
+    """Unmixed word hashes of an ASCII segment into ``words``; returns (number of words, hash of the digits and where they stand).
+
+    Unsigned throughout, over a slice and through one table: signed indices and a second look-up cost a third of the speed.
+    """
+    none, one, zero = np.uint64(0), np.uint64(1), np.uint64(ord("0"))
+    n = none
     digits = _FNV_OFFSET
     h = _FNV_OFFSET
-    in_word = False
-    after_digit = False
-    for i in range(start, end):
-        b = data[i]
-        c = _CLASS[b]
-        char = c != 0
-        digit = c == 2
-        stepped = (h ^ _FOLD[b]) * _FNV_PRIME
-        h = stepped if char and not (digit and after_digit) else (h if char else _FNV_OFFSET)
-        n += in_word and not char
+    before = none
+    for b in segment:
+        folded = _ASCII[b]
+        ends = folded == none
+        digit = folded == zero
+        stepped = (h ^ folded) * _FNV_PRIME
+        h = _FNV_OFFSET if ends else (h if digit and before == zero else stepped)
+        n += one if ends and before != none else none
         words[n] = h
         if digit:
-            digits = (digits ^ (np.uint64(b) + (np.uint64(n) << np.uint64(8)))) * _FNV_PRIME
-        in_word = char
-        after_digit = digit
-    n += in_word
-    return n, digits
+            digits = (digits ^ (np.uint64(b) + (n << np.uint64(8)))) * _FNV_PRIME
+        before = folded
+    n += one if before != none else none
+    return np.int64(n), digits
 
 
 @nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -174,10 +177,10 @@ def _words_utf8(data: Any, start: Any, end: Any, words: Any) -> Any:
 
 
 @nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _is_ascii(data: Any, start: Any, end: Any) -> Any:
+def _is_ascii(segment: Any) -> Any:
     high = np.uint8(0)
-    for i in range(start, end):
-        high |= data[i]
+    for b in segment:
+        high |= b
     return high < 128
 
 
@@ -273,8 +276,8 @@ def sketch_calls(
         for s in range(call_offsets[c], call_offsets[c + 1]):
             start = seg_offsets[s]
             end = seg_offsets[s + 1]
-            if _is_ascii(data, start, end):
-                n, exact = _words_ascii(data, start, end, words)
+            if _is_ascii(data[start:end]):
+                n, exact = _words_ascii(data[start:end], words)
             else:
                 n, exact = _words_utf8(data, start, end, words)
             for i in range(n):
