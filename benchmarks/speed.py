@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pyarrow as pa
@@ -42,8 +43,8 @@ def prompts(n: int) -> list[str]:
     """Range texts of mixed kinds, each about as long as a real prompt."""
     from stillwatch.range import texts
 
-    rng = np.random.default_rng(SEED)
-    return [texts.WRAPPER.format(x=" ".join(texts.task(rng, i) for _ in range(4))) for i in range(n)]
+    rng, wrapper = Random(SEED), texts.harvest_template("D11", "speed", 0)
+    return [wrapper.replace("{x}", " ".join(texts.task(rng, i) for _ in range(4))) for i in range(n)]
 
 
 def kernel() -> None:

@@ -67,8 +67,8 @@ class Builder:
 
     def rings(self, rings: list[cp.Ring]) -> list[Found]:
         """Campaigns of several accounts."""
-        q = cp.q_values(np.array([s.bits for s in self.scores]))
-        q_of = {id(s): float(v) for s, v in zip(self.scores, q, strict=True)}
+        tested = {id(s): s for s in [*self.scores, *(r.lead for r in rings)]}  # a piece of a group that was taken apart is one test more
+        q_of = dict(zip(tested, cp.q_values(np.array([s.bits for s in tested.values()])).tolist(), strict=True))
         found = []
         for ring in rings:
             rows = self._ring_calls(ring)
@@ -118,7 +118,7 @@ class Builder:
     def _until_found(self, lead: cp.Score) -> int | None:
         g = lead.group
         if g.family is None:
-            key = dict(zip(("client", "system", "tools"), g.key, strict=True))
+            key = dict(zip(("client", "system", "tools"), g.key[:3], strict=True))
             source = self.m.calls
         else:
             key = {"family": g.family} | ({"client": g.client} if g.client is not None else {})
@@ -126,6 +126,7 @@ class Builder:
         for column, value in key.items():
             source = source.filter(nw.col(column) == value)
         rows = self.m.engine.fetch(source.select("who", "owner", "at", "text")).sort_by([("at", "ascending"), ("who", "ascending")])
+        rows = rows.filter(pa.array(np.isin(rows.column("who").to_numpy(), g.who)))
         owner, text = rows.column("owner").to_numpy(), rows.column("text").to_numpy()
         first_owner: dict[int, int] = {}
         repeated = np.array([first_owner.setdefault(t, o) != o for t, o in zip(text.tolist(), owner.tolist(), strict=True)], np.int64)

@@ -125,8 +125,9 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
         least = campaign.threshold_bits(1, settings.max_false_alarms)
         scores = [campaign.score(pop, g, least) for g in campaign.groups(by_family, ["family"], pop, by_client=True)]
         scores += [campaign.score(pop, g, least) for g in campaign.groups(by_harness, HARNESS, pop, by_client=False)]
+        scores += [campaign.score(pop, g, least) for g in campaign.pool_groups(by_harness, HARNESS, pop)]
         threshold = campaign.threshold_bits(len(scores), settings.max_false_alarms)
-        rings = campaign.rings(scores, threshold)
+        rings = campaign.rings(pop, scores, threshold)
 
         progress.enter("case")
         material = Material(engine, spool, calls, in_family, pop, by_family, settings.show_text)

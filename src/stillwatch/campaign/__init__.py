@@ -1,7 +1,7 @@
 """Streams -> campaigns with significance."""
 
 from stillwatch.campaign.assemble import Ring, calls_until_found, q_values, rings, threshold_bits
-from stillwatch.campaign.groups import groups
+from stillwatch.campaign.groups import groups, pool_groups
 from stillwatch.campaign.population import Population, describe, owners
 from stillwatch.campaign.scoring import OPERATOR, Finding, Group, Score, score
 from stillwatch.campaign.single import MIN_CALLS_ALONE, Lone, assess, candidates
@@ -21,6 +21,7 @@ __all__ = [
     "describe",
     "groups",
     "owners",
+    "pool_groups",
     "q_values",
     "rings",
     "score",

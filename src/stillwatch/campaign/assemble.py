@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from stillwatch.campaign.groups import components, part
 from stillwatch.campaign.population import Population
-from stillwatch.campaign.scoring import Group, Score, score
+from stillwatch.campaign.scoring import MIN_OWNERS, Group, Score, score
 
 #: A group joins a campaign that has this share of the group's accounts ...
 SAME: Final = 0.5
@@ -19,6 +20,8 @@ SAME: Final = 0.5
 COVERS: Final = 0.8
 #: A group that shares this much with a second campaign ties the two by what they both borrow, and is left out.
 BRIDGE: Final = 0.2
+#: A group that an address pool brought together must be so many times as large as the campaign it joins.
+GROWS: Final = 1.5
 
 
 @dataclass(slots=True)
@@ -59,14 +62,36 @@ def q_values(bits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.minimum(q, 1.0)
 
 
-def rings(scores: Sequence[Score], threshold: float) -> list[Ring]:
+def apart(pop: Population, passing: Score, threshold: float) -> list[Score]:
+    """The rings within a group, where it holds several that share a tool and nothing else: pieces without an address or card in common that pass alone.
+
+    A group is taken apart only if such pieces make up nearly all of it; else it stays whole.
+    """
+    who = passing.group.who
+    labels = np.where(passing.member, components(pop, who, cards=True), -1)
+    sizes = np.bincount(labels[labels >= 0])
+    large = np.flatnonzero(sizes >= MIN_OWNERS)
+    if len(large) < 2 or sizes[large].sum() < COVERS * passing.member.sum():
+        return [passing]
+    pieces = [score(pop, part(passing.group, labels == label)) for label in large.tolist()]
+    return pieces if all(p.passes(threshold) for p in pieces) else [passing]
+
+
+def rings(pop: Population, scores: Sequence[Score], threshold: float) -> list[Ring]:
     """Join passing groups that share their accounts.
 
     The largest come first and found campaigns; a later group joins the one campaign it shares its accounts with, brings in accounts of its own that no
     campaign has, and is left out when it straddles two.  A campaign's evidence is that of its strongest group.
+
+    Groups that an address pool brought together come last, the strongest of each pool, and only where they are new or find half as many accounts again: the
+    same accounts' camouflage goes through the same pool.
     """
-    passing = [s for s in scores if s.passes(threshold)]
-    passing.sort(key=lambda s: (-int(s.member.sum()), -round(s.bits, 6), -int(s.group.calls.sum()), s.group.key))
+    passing = [piece for s in scores if s.passes(threshold) for piece in apart(pop, s, threshold)]
+    best_of_pool: dict[int, Score] = {}
+    for s in sorted((s for s in passing if s.group.pool is not None), key=lambda s: (int(s.member.sum()), s.bits, s.group.key)):
+        best_of_pool[s.group.pool or 0] = s
+    passing = [s for s in passing if s.group.pool is None or best_of_pool[s.group.pool] is s]
+    passing.sort(key=lambda s: (s.group.pool is not None, -int(s.member.sum()), -round(s.bits, 6), -int(s.group.calls.sum()), s.group.key))
     found: list[Ring] = []
     claimed: dict[int, Ring] = {}
     for s in passing:
@@ -76,6 +101,8 @@ def rings(scores: Sequence[Score], threshold: float) -> list[Ring]:
             if who in claimed:
                 at = found.index(claimed[who])
                 shared[at] = shared.get(at, 0) + 1
+        if s.group.pool is not None and any(len(members) < GROWS * len(found[at].accounts) for at in shared):
+            continue
         if not shared:
             ring = Ring(s)
             found.append(ring)
@@ -118,8 +145,8 @@ def calls_until_found(
         counts = np.bincount(where, minlength=size)
         again = np.bincount(where, repeated[:n], size).astype(np.int64)
         clients = group.clients[np.searchsorted(group.who, accounts)]
-        part = Group(group.family, group.client, group.key, accounts, counts, again, counts, first, last, clients)
-        return score(pop, part).passes(threshold)
+        grown = Group(group.family, group.client, group.key, accounts, counts, again, counts, first, last, clients, group.pool)
+        return score(pop, grown).passes(threshold)
 
     high = 8
     while high < len(who) and not passes(high):

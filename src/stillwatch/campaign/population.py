@@ -189,6 +189,11 @@ def describe(joined: list[dict[str, object]], owner: NDArray[np.int64], addresse
     def numbers(name: str) -> NDArray[np.float64]:
         return np.array([np.nan if r.get(name) is None else float(str(r[name])) for r in joined], np.float64)
 
+    # A mail name such as "api" at a firm's own domain says nothing; patterns are compared only at domains that several owners use.
+    holders: dict[str, set[int]] = {}
+    for r, o in zip(joined, owner.tolist(), strict=True):
+        holders.setdefault(str(r.get("mail_domain_ref")), set()).add(o)
+    shapes = [s if len(holders[str(r.get("mail_domain_ref"))]) > 1 else None for r, s in zip(joined, column("mail_shape"), strict=True)]
     created, first = numbers("created_at"), numbers("first")
     coded = addresses.column("address_ref").combine_chunks().dictionary_encode()
     place = {str(r["account"]): i for i, r in enumerate(joined)}
@@ -214,7 +219,7 @@ def describe(joined: list[dict[str, object]], owner: NDArray[np.int64], addresse
         programme=trait(column("programme")),
         payment=trait(column("payment_ref")),
         mail_domain=trait(column("mail_domain_ref")),
-        mail_shape=trait(column("mail_shape")),
+        mail_shape=trait(shapes),
         signup_day=trait([None if np.isnan(c) else str(int(c // DAY)) for c in created]),
         age=trait([age_label(d) for d in (first - created) / DAY]),
         client=client,

@@ -46,6 +46,7 @@ class Group:
     first: NDArray[np.float64]
     last: NDArray[np.float64]
     clients: NDArray[np.int64]  # the client of most of these calls
+    pool: int | None = None  # set where shared addresses chose the accounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,15 @@ def _network(pop: Population, reps: NDArray[np.int64], who: NDArray[np.int64]) -
     return Finding("network", min(CLASS_CAP, float(bits)), text)
 
 
+_CHOSEN: Final = Finding(
+    "network", 0.0, "Shared internet addresses: they chose these accounts, so they are not counted as evidence again.", assessed=False
+)
+
+
 def _quota(group: Group, reps: NDArray[np.intp]) -> Finding:
     """Equal numbers of calls per account, as a load balancer deals them, against the uneven ones of people."""
     what = "Equal work per account"
-    if group.family is None:
+    if group.family is None and group.pool is None:
         return Finding("quota", 0.0, f"{what}: not assessed for calls that only their client ties together.", assessed=False)
     calls = group.calls[reps]
     ordered = np.sort(calls)
@@ -243,7 +249,7 @@ def score(pop: Population, group: Group, least: float = 0.0) -> Score:
         _assess("payment", "Payment fingerprint", pop.payment, reps, group.who),
         mail,
         registration,
-        _network(pop, reps, group.who),
+        _network(pop, reps, group.who) if group.pool is None else _CHOSEN,
         _quota(group, rep_at),
     ]
     findings = [Finding(f.id, 0.0, f"{f.text} Explained: {relation}.") if f.id in explained and f.bits > 0 else f for f in findings]
@@ -261,9 +267,11 @@ def score(pop: Population, group: Group, least: float = 0.0) -> Score:
     for _ in range(3 if worth else 0):
         member_bits = _membership(pop, group, member)
         kept = (member_bits >= MEMBER) & hidden
-        if not kept.any() or np.array_equal(kept, member):
+        if np.array_equal(kept, member):
             break
         member = kept
+        if not kept.any():  # evidence, but nobody whom it is about: ordinary people among whom some of a ring are
+            break
     owners_in = len(np.unique(pop.owner[group.who[member]]))
     # One busy outsider must not hide a ring, so nobody outside counts for more calls than the busiest member.
     inside = group.calls[member]
