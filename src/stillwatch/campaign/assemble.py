@@ -65,12 +65,14 @@ def q_values(bits: NDArray[np.float64]) -> NDArray[np.float64]:
 def apart(pop: Population, passing: Score, threshold: float) -> list[Score]:
     """The rings within a group, where it holds several that share a tool and nothing else: pieces without an address or card in common that pass alone.
 
-    A group is taken apart only if such pieces make up nearly all of it; else it stays whole.
+    A group is taken apart only if such pieces make up nearly all of it; else it stays whole.  Two pairs are nothing: two small firms are as likely.
     """
     who = passing.group.who
     labels = np.where(passing.member, components(pop, who, cards=True), -1)
     sizes = np.bincount(labels[labels >= 0])
     large = np.flatnonzero(sizes >= MIN_OWNERS)
+    if not len(large) and np.count_nonzero(sizes) < MIN_OWNERS:
+        return []
     if len(large) < 2 or sizes[large].sum() < COVERS * passing.member.sum():
         return [passing]
     pieces = [score(pop, part(passing.group, labels == label)) for label in large.tolist()]

@@ -193,7 +193,7 @@ def describe(joined: list[dict[str, object]], owner: NDArray[np.int64], addresse
     holders: dict[str, set[int]] = {}
     for r, o in zip(joined, owner.tolist(), strict=True):
         holders.setdefault(str(r.get("mail_domain_ref")), set()).add(o)
-    shapes = [s if len(holders[str(r.get("mail_domain_ref"))]) > 1 else None for r, s in zip(joined, column("mail_shape"), strict=True)]
+    shapes = [s if len(holders[str(r.get("mail_domain_ref"))]) >= 3 else None for r, s in zip(joined, column("mail_shape"), strict=True)]
     created, first = numbers("created_at"), numbers("first")
     coded = addresses.column("address_ref").combine_chunks().dictionary_encode()
     place = {str(r["account"]): i for i, r in enumerate(joined)}
