@@ -148,7 +148,7 @@ def test_a_broken_run_leaves_the_old_results_and_no_spool(world: Path, found: Pa
     with pytest.raises(KeyboardInterrupt):
         detect(Settings([str(world / "calls.jsonl.gz")], out), Progress(read=stop), now=NOW)
     assert (out / "report.html").read_text() == "old"
-    assert not list(out.glob(".spool-*"))
+    assert not list(out.glob(".work-*"))
     assert not (out / "campaigns.jsonl").exists()
 
 

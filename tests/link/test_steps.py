@@ -140,7 +140,7 @@ def test_spool_gives_back_single_texts(tmp_path: Path) -> None:
                 schema=CALLS,
             )
             spool.add(batch, sketch_batch(batch, 5 * k))
-        spool.finish()
+        spool.finish([])
         assert spool.texts([1, 7, 14]) == {1: [("user", "text 0 1")], 7: [("user", "text 1 2")], 14: [("user", "text 2 4")]}
         assert spool.texts([]) == {}
     assert not folder.exists()

@@ -19,6 +19,7 @@ from stillwatch.evidence import campaign_from_json, explain, run_from_json
 from stillwatch.evidence.explain import day
 from stillwatch.intake import IntakeError
 from stillwatch.records import Case
+from stillwatch.store import StateError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Find, prove and stop adversarial distillation."
@@ -47,11 +48,18 @@ def detect_command(
         float, typer.Option(min=1e-9, max=10.0, help="False campaigns to expect at most in a run without any.")
     ] = 0.01,
     show_text: Annotated[bool, typer.Option("--show-text", help="Print the fixed words of prompt templates in the report.")] = False,
-    key: Annotated[Path | None, typer.Option(help="Identity key; made on first use. Default: identity.key in --out.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Identity key; made on first use. Default: identity.key in --state or --out.")] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Directory that keeps what was read, so that the next run reads only new files; holds prompts in clear."),
+    ] = None,
+    window: Annotated[
+        float | None, typer.Option(min=0.01, help="Look only at so many days up to the newest call; --state forgets the rest.")
+    ] = None,
 ) -> None:
     """Find distillation campaigns in API logs."""
     console = Console(stderr=True)
-    _run(Settings(logs, out, accounts, key, max_false_alarms, show_text), console)
+    _run(Settings(logs, out, accounts, key, max_false_alarms, show_text, state=state, window=window), console)
 
 
 @app.command("explain")
@@ -102,7 +110,7 @@ def _run(settings: Settings, console: Console) -> None:
                 read=lambda n: bar.advance(task, n),
             )
             case = detect(settings, progress, now=time.time())
-    except IntakeError as error:
+    except (IntakeError, StateError) as error:
         _stop(str(error))
     except KeyboardInterrupt:
         console.print("Stopped; nothing was written but what an earlier run had finished. Run the same command again to start over.")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 
 import narwhals as nw
@@ -21,7 +22,7 @@ from stillwatch.evidence import campaign_to_json, render_report, run_to_json, to
 from stillwatch.intake import Identity, Quarantine, Reader, expand, load_or_create_key, read_accounts
 from stillwatch.records import ACCOUNT_RESULTS, ACCOUNTS, ATTRIBUTED, Case, RunRecord
 from stillwatch.sketch import RECIPE, sketch_batch
-from stillwatch.store import Engine, Spool, write_atomically
+from stillwatch.store import Engine, Source, Spool, write_atomically
 
 HARNESS = ["client", "system", "tools"]
 
@@ -37,6 +38,8 @@ class Settings:
     max_false_alarms: float = 0.01
     show_text: bool = False
     memory: str = "3GB"
+    state: Path | None = None
+    window: float | None = None  # days up to the newest call
 
 
 @dataclass(slots=True)
@@ -63,31 +66,45 @@ class Progress:
 def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
     """Find campaigns in logs and write the results to ``settings.out``.
 
-    Output files appear whole or not at all; whatever breaks the run off, the spool of texts is removed.
+    Output files appear whole or not at all; whatever breaks the run off, the spool of texts is removed.  With a state, files that it holds are not read
+    again, and the answer is that of one run over everything it holds.
 
     Raises:
         IntakeError: the input as a whole cannot be used.
+        StateError: the state cannot be gone on with.
     """
     settings.out.mkdir(parents=True, exist_ok=True)
-    identity = Identity(load_or_create_key(settings.key or settings.out / "identity.key"))
-    files = expand(settings.logs)
-    progress.size(sum(f.stat().st_size for f in files))
+    if settings.state is not None:
+        settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = load_or_create_key(settings.key or (settings.state or settings.out) / "identity.key")
+    identity = Identity(key)
+    named = expand(settings.logs)
     notices: list[str] = []
     with ExitStack() as stack:
         quarantine = stack.enter_context(Quarantine(settings.out / "quarantine.jsonl"))
-        spool = stack.enter_context(Spool(settings.out))
+        mark = blake2b(key, digest_size=8, person=b"sw-state").hexdigest()
+        spool = stack.enter_context(Spool(settings.out, state=settings.state, recipe=RECIPE, key=mark))
+        files = [f for f in named if not spool.known(f)]
+        if len(files) < len(named):
+            notices.append(f"{len(named) - len(files)} files were in the state already and were not read again")
+        progress.size(sum(f.stat().st_size for f in files))
 
         progress.enter("read and sketch")
         accounts = read_accounts(settings.accounts, identity, quarantine) if settings.accounts else ACCOUNTS.empty_table()
         reader = Reader(identity, quarantine, progress=progress.read)
-        first = 0
+        changed = {str(f): f.stat().st_mtime_ns for f in files}
         for batch in reader.read(files):
-            spool.add(batch, sketch_batch(batch, first))
-            first += len(batch)
-        spool.finish()
+            spool.add(batch, sketch_batch(batch, spool.next_call))
+        if settings.state is not None:
+            quarantine.close()  # the part that comes into the state now takes its rejects with it
+        read = [Source(str(Path(r.file).resolve()), r.bytes, changed[r.file], r.sha256, r.calls, r.rejected) for r in reader.reports]
+        spool.finish(read, settings.out / "quarantine.jsonl")
         notices += reader.notices
+        begin, parts = spool.since(None if settings.window is None else settings.window * campaign.DAY)
         engine = stack.enter_context(Engine(spool.folder, memory=settings.memory))
-        raw = engine.parquet(spool.sketches)
+        raw = engine.parquet([p.sketches for p in parts or spool.parts[-1:]])
+        if settings.window is not None:
+            raw = raw.filter(nw.col("at") > begin)
 
         progress.enter("accounts")
         repeated = engine.fetch(link.duplicates(raw))
@@ -97,7 +114,7 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
             quarantine.by_reason["call id: repeated; the earliest is kept"] += extra
             notices.append(f"{extra} calls repeat an id that was seen already; the earliest of each was kept")
             raw = engine.keep("distinct_calls", link.first_of_duplicates(raw, engine.keep("repeated", repeated)))
-        accounts = _with_mail(accounts, spool.mail())
+        accounts = _with_mail(accounts, engine.fetch(link.mail_of(raw)))
         addresses = engine.fetch(link.account_addresses(raw)).sort_by([("account", "ascending"), ("address_ref", "ascending")])
         owners, joined = campaign.owners(engine.fetch(link.activity(raw)), accounts, addresses)
         calls = engine.keep("calls", link.with_owner(raw, engine.keep("owners", owners)))
@@ -141,10 +158,11 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
             version=__version__,
             recipes={"fingerprints": RECIPE, "families": "minhash-16/8", "evidence": "urn-1"},
             command=_command(settings),
-            settings={"max_false_alarms": settings.max_false_alarms, "show_text": settings.show_text},
+            settings={"max_false_alarms": settings.max_false_alarms, "show_text": settings.show_text, "window": settings.window},
             inputs=tuple(
-                {"file": Path(r.file).name, "bytes": r.bytes, "sha256": r.sha256, "calls": r.calls, "rejected": r.rejected}
-                for r in reader.reports
+                {"file": Path(r.path).name, "bytes": r.bytes, "sha256": r.sha256, "calls": r.calls, "rejected": r.rejected}
+                for p in (parts if settings.state else spool.parts)
+                for r in p.manifest.sources
             ),
             calls=int(total),
             accounts=len(pop.accounts),
@@ -157,6 +175,8 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
         )
         case = Case(run, tuple(f.campaign for f in found))
         _write(settings.out, case, found, pop, now)
+        if settings.window is not None:
+            spool.forget(begin)
     progress.enter("")
     return case
 
@@ -166,16 +186,20 @@ def _command(s: Settings) -> str:
     if s.accounts:
         words += ["--accounts", str(s.accounts)]
     words += ["--out", str(s.out), "--max-false-alarms", f"{s.max_false_alarms:g}"]
+    if s.state:
+        words += ["--state", str(s.state)]
+    if s.window is not None:
+        words += ["--window", f"{s.window:g}"]
     return shlex.join(words + ["--show-text"] * s.show_text)
 
 
-def _with_mail(accounts: pa.Table, mail: dict[str, tuple[str | None, str | None, str | None]]) -> pa.Table:
-    """Fill in the mail traits that only the log knows."""
+def _with_mail(accounts: pa.Table, mail: pa.Table) -> pa.Table:
+    """Fill in the mail traits that only the log knows; of several addresses the first one used."""
     rows = {r["account"]: r for r in accounts.to_pylist()}
-    for account, (ref, domain, shape) in mail.items():
-        row = rows.setdefault(account, {"account": account})
+    for seen in sorted(mail.to_pylist(), key=lambda r: (r["first"], r["mail_ref"])):
+        row = rows.setdefault(seen["account"], {"account": seen["account"]})
         if not row.get("mail_ref"):
-            row.update(mail_ref=ref, mail_domain_ref=domain, mail_shape=shape)
+            row.update({k: seen[k] for k in ("mail_ref", "mail_domain_ref", "mail_shape")})
     return pa.Table.from_pylist(list(rows.values()), schema=ACCOUNTS)
 
 

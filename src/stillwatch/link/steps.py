@@ -128,6 +128,12 @@ def account_addresses(calls: Frame) -> Frame:
     )
 
 
+def mail_of(calls: Frame) -> Frame:
+    """account, mail_ref, mail_domain_ref, mail_shape, first: the mail addresses that the log gives an account, each with its first time."""
+    named = calls.filter(~nw.col("mail_ref").is_null())
+    return named.group_by("account", "mail_ref", "mail_domain_ref", "mail_shape").agg(first=nw.col("at").min())
+
+
 def activity(calls: Frame) -> Frame:
     """account, calls, first, last, org_ref, end_users: one row per account seen in the log."""
     return calls.group_by("account").agg(

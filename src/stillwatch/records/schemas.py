@@ -72,10 +72,26 @@ ACCOUNTS: Final = _schema(
 #: What is kept of a call once its text is gone.  Hashes are unsigned 64-bit values stored as int64 so that every engine can carry them.
 SKETCHES: Final = _schema(
     "sketches",
-    1,
+    2,
     [
         pa.field("call", pa.int64(), nullable=False),  # row number in the spool
-        *[CALLS.field(n) for n in ("call_id", "account", "at", "model", "org_ref", "address_ref", "network_ref", "end_user_ref", "status")],
+        *[
+            CALLS.field(n)
+            for n in (
+                "call_id",
+                "account",
+                "at",
+                "model",
+                "org_ref",
+                "address_ref",
+                "network_ref",
+                "end_user_ref",
+                "status",
+                "mail_ref",
+                "mail_domain_ref",
+                "mail_shape",
+            )
+        ],
         pa.field("order", pa.int64(), nullable=False),  # hash of call_id: a sampling order that no line order changes
         pa.field("client", pa.int64(), nullable=False),  # agent, header names, sampling parameters
         pa.field("agent", pa.int64(), nullable=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -36,9 +37,9 @@ class Engine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._db.close()
 
-    def parquet(self, path: Path) -> Frame:
-        """A Parquet file (or glob) as a lazy frame."""
-        frame: Frame = nw.from_native(self._db.read_parquet(str(path))).lazy()
+    def parquet(self, paths: Sequence[Path]) -> Frame:
+        """Parquet files of one schema as a lazy frame."""
+        frame: Frame = nw.from_native(self._db.read_parquet([str(p) for p in paths])).lazy()
         return frame
 
     def keep(self, name: str, frame: Frame | pa.Table) -> Frame:
