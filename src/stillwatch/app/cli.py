@@ -15,6 +15,7 @@ from rich.table import Table
 
 from stillwatch import __version__
 from stillwatch.app.flow import Progress, Settings, detect
+from stillwatch.app.range_cli import range_app
 from stillwatch.evidence import campaign_from_json, explain, run_from_json
 from stillwatch.evidence.explain import day
 from stillwatch.intake import IntakeError
@@ -24,6 +25,7 @@ from stillwatch.store import StateError
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Find, prove and stop adversarial distillation."
 )
+app.add_typer(range_app, name="range")
 
 
 def _version(wanted: bool) -> None:

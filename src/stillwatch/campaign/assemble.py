@@ -24,7 +24,7 @@ BRIDGE: Final = 0.2
 GROWS: Final = 1.5
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ring:
     """A campaign while it is put together.  ``parts`` are (group, member accounts) that passed, strongest first."""
 

@@ -32,7 +32,7 @@ MIN_CALLS: Final = 8
 OPERATOR: Final = ("payment", "mail", "registration", "network", "quota")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Group:
     """Streams to be tested together; arrays run over its accounts (``who`` ascending)."""
 
@@ -59,7 +59,7 @@ class Finding:
     assessed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Score:
     """A group's evidence; ``member`` and ``member_bits`` run over ``group.who``."""
 
