@@ -63,20 +63,27 @@ def q_values(bits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def apart(pop: Population, passing: Score, threshold: float) -> list[Score]:
-    """The rings within a group, where it holds several that share a tool and nothing else: pieces without an address or card in common that pass alone.
+    """What a passing group is once the pieces in it are looked at alone; a piece is accounts that share addresses or cards with one another.
 
-    A group is taken apart only if such pieces make up nearly all of it; else it stays whole.  Two pairs are nothing: two small firms are as likely.
+    Several pieces that pass are rings which share a tool and nothing else.  Where one passes and another does not, the other is ordinary people who
+    sent the same words, tied by a place of their own.  Two pairs are nothing: two small firms are as likely.
     """
-    who = passing.group.who
-    labels = np.where(passing.member, components(pop, who, cards=True), -1)
+    labels = np.where(passing.member, components(pop, passing.group.who, cards=True), -1)
     sizes = np.bincount(labels[labels >= 0])
     large = np.flatnonzero(sizes >= MIN_OWNERS)
     if not len(large) and np.count_nonzero(sizes) < MIN_OWNERS:
         return []
-    if len(large) < 2 or sizes[large].sum() < COVERS * passing.member.sum():
+    if np.count_nonzero(sizes > 1) < 2:
         return [passing]
-    pieces = [score(pop, part(passing.group, labels == label)) for label in large.tolist()]
-    return pieces if all(p.passes(threshold) for p in pieces) else [passing]
+    pieces = {label: score(pop, part(passing.group, labels == label)) for label in large.tolist()}
+    good = [p for p in pieces.values() if p.passes(threshold)]
+    if len(good) > 1 and sum(int(p.member.sum()) for p in good) >= COVERS * passing.member.sum():
+        return good
+    strangers = [k for k in np.flatnonzero(sizes > 1).tolist() if k not in pieces or not pieces[k].passes(threshold)]
+    if not good or not strangers:
+        return [passing]
+    rest = score(pop, part(passing.group, ~np.isin(labels, strangers)))
+    return [rest] if rest.passes(threshold) else good
 
 
 def rings(pop: Population, scores: Sequence[Score], threshold: float) -> list[Ring]:

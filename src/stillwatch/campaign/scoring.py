@@ -126,6 +126,11 @@ def _quota(group: Group, reps: NDArray[np.intp]) -> Finding:
 
 def _relation(pop: Population, reps: NDArray[np.int64]) -> tuple[str | None, frozenset[str]]:
     """A known honest relation that explains shared traits, and the classes it explains."""
+    domains, cards = pop.mail_domain.codes[reps], pop.payment.codes[reps]
+    if (pop.verified[reps] == 1).all() and (domains >= 0).all() and (cards >= 0).all():
+        own = (pop.mail_domain.counts[domains] == 1).all() and (pop.payment.counts[cards] == 1).all()
+        if own and (pop.created[reps] < pop.first[reps] - 30 * DAY).all():
+            return "verified firms of long standing under one roof, each with a mail domain and a card of its own", frozenset({"network"})
     position, codes = pop.addresses(reps)
     if len(codes):
         values, counts = np.unique(codes, return_counts=True)
