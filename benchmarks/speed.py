@@ -2,6 +2,8 @@
 
     python -m benchmarks.speed kernel            the text kernel against datasketch, rensa and a memory copy
     python -m benchmarks.speed end-to-end N ...  range worlds of about N calls: build, detect, peak memory, growth exponent
+    python -m benchmarks.speed days DAYS CALLS WINDOW
+                                                 detect --state day by day, CALLS a day: seconds and peak memory of a day
 
 Seeds are fixed and printed.  Times are of this process's own processor time, so that a busy neighbour disturbs little.
 """
@@ -170,15 +172,50 @@ def one(n: int, folder: Path) -> None:
     )
 
 
+def days(count: int, calls: int, window: float) -> None:
+    """Seconds and peak memory of each tenth day; every day is a process of its own."""
+    import gzip
+
+    from msgspec import structs
+
+    from stillwatch.range import build_world, scaled_world
+
+    print(f"seed {SEED}, {calls:,} calls a day, window {window:g} days")
+    print("| day | calls in the window | s | peak MiB | state MiB | campaigns |\n|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        build_world(structs.replace(scaled_world(count * calls), days=float(count)), seed=SEED, out=folder)
+        begin = scaled_world(1).begin
+        cut: dict[int, list[bytes]] = {}
+        for line in gzip.open(folder / "calls.jsonl.gz"):
+            at = float(line.partition(b'"startTime":')[2].partition(b",")[0])
+            cut.setdefault(int((at - begin) // 86400), []).append(line)
+        for day in range(count):
+            (folder / "day.jsonl").write_bytes(b"".join(cut.pop(day, [])))
+            code = (
+                "import sys, json, time, resource; from pathlib import Path; from stillwatch.app.flow import Progress, Settings, detect\n"
+                f"f = Path({str(folder)!r}); t = time.perf_counter()\n"
+                f"case = detect(Settings([str(f / 'day.jsonl')], f / 'out', f / 'accounts.csv', state=f / 'state', window={window}), Progress(), now=0.0)\n"
+                "print(json.dumps([case.run.calls, time.perf_counter() - t, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(case.campaigns)]))"
+            )
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+            held, took, peak, found = json.loads(done.stdout)
+            size = sum(f.stat().st_size for f in (folder / "state").rglob("*") if f.is_file()) / 2**20
+            if day == 0 or (day + 1) % 10 == 0:
+                print(f"| {day + 1} | {held:,} | {took:.1f} | {peak:,.0f} | {size:,.0f} | {found} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["kernel", "intake", "end-to-end", "one"])
+    parser.add_argument("what", choices=["kernel", "intake", "end-to-end", "one", "days"])
     parser.add_argument("rest", nargs="*")
     given = parser.parse_args()
     if given.what == "kernel":
         kernel()
     elif given.what == "intake":
         intake(Path(given.rest[0]))
+    elif given.what == "days":
+        days(int(given.rest[0]), int(given.rest[1]), float(given.rest[2]))
     elif given.what == "one":
         one(int(given.rest[0]), Path(given.rest[1]))
     else:
