@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 import narwhals as nw
@@ -165,9 +166,12 @@ class Builder:
         return self._usual
 
     def _texts(self, rows: pa.Table) -> list[list[tuple[str, str]]]:
-        ids = rows.sort_by("order").slice(0, SAMPLE).column("call").to_pylist()
-        found = self.m.spool.texts(ids)
-        return [found[i] for i in ids]  # in an order that no line order changes
+        found = self._first_texts([rows])
+        return [found[i] for i in _sampled(rows)]
+
+    def _first_texts(self, tables: list[pa.Table]) -> dict[int, list[tuple[str, str]]]:
+        """Sampled calls' texts by call number, all read in one go."""
+        return self.m.spool.texts(i for rows in tables for i in _sampled(rows))
 
     def _example(self, rows: pa.Table, f: cp.Finding) -> tuple[str, ...]:
         """Calls that show a reason: by accounts that share the trait, else any."""
@@ -222,16 +226,20 @@ class Builder:
         threshold = cp.threshold_bits(len(todo), self.max_false_alarms)
         early = self._early()
         usual = self._usual_accounts(ringed | {s.who for s in todo})
+        asked = e.keep("lone_streams", pa.table({"family": [s.family for s in todo], "who": [s.who for s in todo]}))
+        mine = self.m.family_calls.join(asked, on=["family", "who"], how="semi").select("call", "family", "who")
+        columns = self.m.calls.select("call", "call_id", "at", "client", "text", "order")
+        everything = e.fetch(mine.join(columns, on="call", how="inner"))
+        e.drop("lone_streams")
+        everything = everything.sort_by([(c, "ascending") for c in ("family", "who", "at", "call_id")])
+        keys = np.stack([everything.column("family").to_numpy(), everything.column("who").to_numpy()])
+        starts = np.flatnonzero(np.r_[True, (keys[:, 1:] != keys[:, :-1]).any(axis=0), True])
+        rows_of = {(int(keys[0, i]), int(keys[1, i])): everything.slice(i, j - i) for i, j in pairwise(starts.tolist())}
+        texts = self._first_texts(list(rows_of.values()))
         results = []
         for s in todo:
-            mine = self.m.family_calls.filter((nw.col("family") == s.family) & (nw.col("who") == s.who))
-            rows = e.fetch(
-                mine.select("call", "family").join(
-                    self.m.calls.select("call", "call_id", "who", "at", "client", "text", "order"), on="call", how="inner"
-                )
-            )
-            rows = rows.sort_by([("at", "ascending"), ("call_id", "ascending")])
-            shown = _shares(self._texts(rows))
+            rows = rows_of[s.family, s.who]
+            shown = _shares([texts[i] for i in _sampled(rows)])
             results.append((s, rows, shown, cp.assess(s, pop, ringed, early, shown, usual)))
         bits = np.array([sum(f.bits for f in findings) for *_, findings in results])
         q = cp.q_values(bits)
@@ -354,6 +362,12 @@ class Builder:
         mine = rows.filter(pa.compute.equal(rows.column("family"), family))
         texts = ["\n".join(t for _, t in segments) for segments in self._texts(mine)]
         return skeleton(texts, show_text=self.m.show_text)
+
+
+def _sampled(rows: pa.Table) -> list[int]:
+    """Call numbers of the calls whose texts are looked at, in an order that no line order changes."""
+    ids: list[int] = rows.sort_by("order").slice(0, SAMPLE).column("call").to_pylist()
+    return ids
 
 
 def _shares(texts: list[list[tuple[str, str]]]) -> dict[str, float]:

@@ -49,6 +49,7 @@ class Population:
     last: NDArray[np.float64]
     created: NDArray[np.float64]
     verified: NDArray[np.int8]  # 1 yes, 0 no, -1 unknown
+    verified_known: tuple[int, int]  # accounts of which it is known, and those of them that are
     end_users: NDArray[np.int64]
     programme: Trait
     payment: Trait
@@ -215,6 +216,7 @@ def describe(joined: list[dict[str, object]], owner: NDArray[np.int64], addresse
         last=numbers("last"),
         created=created,
         verified=verified,
+        verified_known=(int((verified >= 0).sum()), int((verified == 1).sum())),
         end_users=numbers("end_users").astype(np.int64),
         programme=trait(column("programme")),
         payment=trait(column("payment_ref")),

@@ -155,11 +155,12 @@ def _membership(pop: Population, group: Group, reference: NDArray[np.bool_]) -> 
     bits += np.minimum(0.0, _predicted(pop.client, client, reference, -6.0))
     bits += _predicted_quota(group, reference)
     verified = pop.verified[who]
-    rest = np.setdiff1d(np.arange(len(pop.accounts)), who[reference])
-    known_rest = pop.verified[rest][pop.verified[rest] >= 0]
-    if len(known_rest) >= MIN_OTHERS and (verified >= 0).all():
+    ours = pop.verified[who[reference]]
+    others_known = pop.verified_known[0] - int((ours >= 0).sum())
+    if others_known >= MIN_OTHERS and (verified >= 0).all():
+        others_verified = pop.verified_known[1] - int((ours == 1).sum())
         rate_in = (verified[reference].mean() * n_in + 0.5) / (n_in + 1)
-        rate_out = (known_rest.mean() * len(known_rest) + 0.5) / (len(known_rest) + 1)
+        rate_out = (others_verified + 0.5) / (others_known + 1)
         bits += np.where(verified == 1, np.log2(rate_in / rate_out), np.log2((1 - rate_in) / (1 - rate_out)))
     for shares, base in (_shares_value(pop.payment, who, reference), _shares_address(pop, who, reference)):
         if base is None:
@@ -176,14 +177,16 @@ def _predicted(t: Trait, codes: NDArray[np.int64], reference: NDArray[np.bool_],
     """
     known = codes >= 0
     bits = np.zeros(len(codes))
-    inside = np.bincount(codes[reference & known], minlength=len(t.counts))
-    outside = np.maximum(t.counts - inside, 0)
-    if outside.sum() < MIN_OTHERS or inside.sum() < 2:
+    # Only the values that the group shows are looked at, for there may be as many values as accounts.
+    shown, c = np.unique(codes[known], return_inverse=True)
+    own = reference[known].astype(np.int64)
+    inside = np.bincount(c[own == 1], minlength=len(shown))
+    outside = np.maximum(t.counts[shown] - inside, 0)
+    total = t.known - int(t.counts[shown].sum()) + int(outside.sum())
+    if total < MIN_OTHERS or inside.sum() < 2:
         return bits
-    rates = np.maximum(outside, 1) / outside.sum()
-    values = np.flatnonzero(inside)
-    a = likeliest_concentration(inside[values], rates[values])
-    c, own = codes[known], reference[known].astype(float)
+    rates = np.maximum(outside, 1) / total
+    a = likeliest_concentration(inside[inside > 0], rates[inside > 0])
     predicted = (inside[c] - own + a * rates[c]) / (inside.sum() - own + a)
     bits[known] = np.clip(np.log2(predicted / rates[c]), least, 6.0)
     return bits
@@ -199,28 +202,30 @@ def _predicted_quota(group: Group, reference: NDArray[np.bool_]) -> NDArray[np.f
 def _shares_value(t: Trait, who: NDArray[np.int64], reference: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], float | None]:
     """Whether each account shares a value with another reference account, and how many outside accounts do."""
     codes = t.codes[who]
-    inside = np.bincount(codes[reference & (codes >= 0)], minlength=len(t.counts))
     known = codes != MISSING
+    shown, c = np.unique(codes[known], return_inverse=True)
+    inside = np.bincount(c[reference[known]], minlength=len(shown))
     shares = np.zeros(len(who), bool)
-    shares[known] = inside[codes[known]] - reference[known] > 0
-    outside = np.maximum(t.counts - inside, 0)
-    if outside.sum() < MIN_OTHERS:
+    shares[known] = inside[c] - reference[known] > 0
+    outside = t.known - int(inside.sum())
+    if outside < MIN_OTHERS:
         return shares, None
-    return shares, float((outside[inside > 0].sum() + 0.5) / (outside.sum() + 1.0))
+    return shares, float(((t.counts[shown] - inside)[inside > 0].sum() + 0.5) / (outside + 1.0))
 
 
 def _shares_address(pop: Population, who: NDArray[np.int64], reference: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], float | None]:
     position, codes = pop.addresses(who)
     from_reference = reference[position]
-    inside = np.bincount(codes[from_reference], minlength=len(pop.address_counts))
-    hit = inside[codes] - from_reference > 0
+    shown, c = np.unique(codes, return_inverse=True)
+    inside = np.bincount(c[from_reference], minlength=len(shown))
+    hit = inside[c] - from_reference > 0
     shares = np.zeros(len(who), bool)
     shares[position[hit]] = True
     outside_accounts = len(pop.accounts) - int(reference.sum())
     if outside_accounts < MIN_OTHERS:
         return shares, None
     # Uses of the group's addresses by others, over the uses that one account makes of them: about how many others use any.
-    uses = np.maximum(pop.address_counts - inside, 0)[inside > 0].sum()
+    uses = np.maximum(pop.address_counts[shown] - inside, 0)[inside > 0].sum()
     each = max(1.0, float((hit & from_reference).sum() / max(1, (shares & reference).sum())))
     return shares, float(min(0.9, (uses / each + 0.5) / (outside_accounts + 1.0)))
 

@@ -73,7 +73,9 @@ def assess(
         shown: share of a sample of its prompts with each mark.
         usual: share of accounts outside rings whose sampled prompt shows the mark.
     """
-    others = np.array([w for w in range(len(pop.accounts)) if w not in ringed and w != s.who])
+    outside = np.ones(len(pop.accounts), bool)
+    outside[[*ringed, s.who]] = False
+    others = np.flatnonzero(outside)
     age = (pop.first - pop.created) / DAY
     out = []
     p = _tail(float(age[s.who]), age[others], small=True)

@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -183,11 +184,11 @@ class Spool:
         found: dict[int, list[tuple[str, str]]] = {}
         for part in self.parts:
             m = part.manifest
-            mine = [c for c in wanted if m.start <= c < m.start + m.calls]
+            mine = wanted[bisect_left(wanted, m.start) : bisect_left(wanted, m.start + m.calls)]
             file = pq.ParquetFile(part.texts) if mine else None
             for group in range(file.num_row_groups) if file else ():
                 stats = file.metadata.row_group(group).column(0).statistics  # type: ignore[union-attr]
-                here = [c for c in mine if stats.min <= c <= stats.max]
+                here = mine[bisect_left(mine, stats.min) : bisect_right(mine, stats.max)]
                 if not here:
                     continue
                 rows = file.read_row_group(group).filter(pc.field("call").isin(here))  # type: ignore[union-attr]
