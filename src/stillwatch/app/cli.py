@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,8 +14,11 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from stillwatch import __version__
+from stillwatch.app.console import stop
 from stillwatch.app.flow import Progress, Settings, detect
+from stillwatch.app.hub_cli import hub_app, key_holder_app
 from stillwatch.app.range_cli import range_app
+from stillwatch.app.release_cli import release_app
 from stillwatch.evidence import campaign_from_json, explain, run_from_json
 from stillwatch.evidence.explain import day
 from stillwatch.intake import IntakeError
@@ -25,6 +28,9 @@ from stillwatch.store import StateError
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Find, prove and stop adversarial distillation."
 )
+app.add_typer(release_app, name="release")
+app.add_typer(hub_app, name="hub")
+app.add_typer(key_holder_app, name="key-holder")
 app.add_typer(range_app, name="range")
 
 
@@ -75,13 +81,13 @@ def explain_command(
         lines = (directory / "campaigns.jsonl").read_text(encoding="utf-8").splitlines()
         campaigns = [campaign_from_json(json.loads(line)) for line in lines]
     except FileNotFoundError as error:
-        _stop(f"{error.filename}: not there; name the directory that stillwatch detect wrote with --out")
+        stop(f"{error.filename}: not there; name the directory that stillwatch detect wrote with --out")
     except ValueError as error:
-        _stop(f"{directory}: campaigns.jsonl or run.json cannot be read: {error}")
+        stop(f"{directory}: campaigns.jsonl or run.json cannot be read: {error}")
     chosen = [c for c in campaigns if c.id.startswith(campaign)]
     if len(chosen) != 1:
         ids = ", ".join(c.id for c in campaigns) or "none"
-        _stop(f"{campaign}: {'no' if not chosen else 'more than one'} campaign of that id in {directory} (there: {ids})")
+        stop(f"{campaign}: {'no' if not chosen else 'more than one'} campaign of that id in {directory} (there: {ids})")
     Console().print(explain(chosen[0], run))
 
 
@@ -113,7 +119,7 @@ def _run(settings: Settings, console: Console) -> None:
             )
             case = detect(settings, progress, now=time.time())
     except (IntakeError, StateError) as error:
-        _stop(str(error))
+        stop(str(error))
     except KeyboardInterrupt:
         console.print("Stopped; nothing was written but what an earlier run had finished. Run the same command again to start over.")
         raise typer.Exit(130) from None
@@ -149,11 +155,6 @@ def _table(case: Case, settings: Settings, console: Console) -> None:
             soft_wrap=True,
         )
     console.print(f"Report: {settings.out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _stop(message: str) -> NoReturn:
-    Console(stderr=True).print(f"[bold red]Error:[/bold red] {message.replace('[', chr(92) + '[')}", highlight=False, soft_wrap=True)
-    raise typer.Exit(2)
 
 
 def main() -> None:

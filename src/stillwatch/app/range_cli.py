@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import msgspec
 import pyarrow.parquet as pq
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from stillwatch.app.console import stop
 from stillwatch.app.flow import Progress, Settings, detect
 from stillwatch.range import SpecError, WorldSpec, build_world, load_spec
 from stillwatch.range.play import Outcome, play
@@ -42,7 +43,7 @@ def build_command(
             task = bar.add_task("building", total=1.0)
             made = build_world(world, seed=seed, out=out, processes=processes, progress=lambda share: bar.update(task, completed=share))
     except SpecError as error:
-        _stop(str(error))
+        stop(str(error))
     except KeyboardInterrupt:
         console.print("Stopped; the world is not complete. Run the same command again.")
         raise typer.Exit(130) from None
@@ -59,7 +60,7 @@ def score_command(
     try:
         result = score_world(world, found)
     except SpecError as error:
-        _stop(str(error))
+        stop(str(error))
     if as_json:
         print(msgspec.json.encode(result).decode())
         return
@@ -95,7 +96,7 @@ def play_command(
             task = bar.add_task("play", total=len(free.days))
             watched = watch_days(world, seed=seed, progress=lambda day: bar.update(task, completed=day))
     except SpecError as error:
-        _stop(f"{spec}: {error}")
+        stop(f"{spec}: {error}")
     except KeyboardInterrupt:
         console.print("Stopped; nothing was written. Run the same command again to start over.")
         raise typer.Exit(130) from None
@@ -133,9 +134,4 @@ def _load(path: Path) -> WorldSpec:
     try:
         return load_spec(path)
     except SpecError as error:
-        _stop(str(error))
-
-
-def _stop(message: str) -> NoReturn:
-    Console(stderr=True).print(f"Error: {message}", highlight=False, markup=False, soft_wrap=True, style="red")
-    raise typer.Exit(2)
+        stop(str(error))

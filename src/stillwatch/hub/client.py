@@ -1,0 +1,301 @@
+"""A member's side: push, pull, watch the log, blind traits.  Answers of servers are not believed but checked."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from stillwatch.hub import log as tree
+from stillwatch.hub import oprf, wire
+from stillwatch.hub.quorum import oprf_input
+from stillwatch.hub.sodium import SIZE, ElementError
+from stillwatch.hub.taxii import MEDIA
+
+#: Objects of one envelope, and elements of one proof.
+BATCH: Final = 500
+PROOF_BATCH: Final = 5000
+
+
+class ClientError(ValueError):
+    """The server cannot be reached, refuses, or answers what it may not; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of objects that were sent."""
+
+    stored: int
+    failures: tuple[tuple[str, str], ...]  # id, reason
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """An object of a partner that was examined and whose signature holds."""
+
+    received: wire.Received
+    object: dict[str, Any]
+    owner: tuple[str, ...]  # all keys of the partner
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Who signs: ``of`` maps each key's fingerprint to its key and to all fingerprints of the same member."""
+
+    log: str
+    quorum: int
+    of: Mapping[str, tuple[Ed25519PublicKey, tuple[str, ...]]]
+
+
+@dataclass(slots=True)
+class HubClient:
+    """A connection to a hub.
+
+    Args:
+        url: the hub's address, without path.
+        token: the member's.
+        http: an httpx client; one is made where none is given.
+    """
+
+    url: str
+    token: str
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
+    collection: str = "signals"
+
+    def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": MEDIA, **more.pop("headers", {})}
+        try:
+            answer = self.http.request(method, self.url.rstrip("/") + path, headers=headers, **more)
+        except httpx.HTTPError as error:
+            raise ClientError(f"{self.url}: the hub does not answer ({error}); nothing was lost, run the command again") from None
+        if answer.status_code == 401:
+            raise ClientError(f"{self.url}: the hub does not know this token; ask its operator to enrol or rotate")
+        if answer.status_code == 429:
+            raise ClientError(f"{self.url}: too many requests; try again in {answer.headers.get('retry-after', 'some')} s")
+        if answer.status_code >= 400:
+            try:
+                told = answer.json()
+                why = f"{told.get('title', '')} {told.get('description', '')}".strip()
+            except ValueError:
+                why = answer.text[:200]
+            raise ClientError(f"{self.url}{path}: {answer.status_code} {why}")
+        return answer
+
+    def directory(self) -> Directory:
+        """The keys of all members; each key is checked against its fingerprint."""
+        told = self._ask("GET", "/hub/keys/").json()
+        of: dict[str, tuple[Ed25519PublicKey, tuple[str, ...]]] = {}
+        for member in told["members"]:
+            every = tuple(str(k["key"]) for k in member["keys"])
+            for k in member["keys"]:
+                public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(k["public"]))
+                if wire.key_id(public) != k["key"]:
+                    raise ClientError(f"{self.url}: the hub shows a key under a fingerprint that is not its own: {k['key']}")
+                of[k["key"]] = (public, every)
+        return Directory(str(told["log"]), int(told["quorum"]), of)
+
+    def push(self, objects: Sequence[Mapping[str, Any]]) -> Pushed:
+        """Send signed objects; sending them twice does no harm."""
+        stored, failures = 0, []
+        for start in range(0, len(objects), BATCH):
+            body = json.dumps({"objects": list(objects[start : start + BATCH])})
+            path = f"/api/collections/{self.collection}/objects/"
+            told = self._ask("POST", path, content=body, headers={"Content-Type": MEDIA}).json()
+            stored += told["success_count"]
+            failures += [(f["id"], f.get("message", "refused")) for f in told.get("failures", ())]
+        return Pushed(stored, tuple(failures))
+
+    def pull(
+        self, added_after: str | None, directory: Directory, limit: int = 1000
+    ) -> Iterator[tuple[str, list[Pulled], list[tuple[str, str]]]]:
+        """Pages of what was added: (checkpoint to go on from, objects that hold, ids of those that do not and why).
+
+        Args:
+            added_after: the checkpoint of an earlier pull, None for everything.
+        """
+        following = None
+        while True:
+            query: dict[str, Any] = {"limit": limit, "match[version]": "all"}
+            query |= {"added_after": added_after} if added_after else {}
+            query |= {"next": following} if following else {}
+            answer = self._ask("GET", f"/api/collections/{self.collection}/objects/", params=query)
+            told = answer.json()
+            good, bad = [], []
+            for o in told.get("objects", ()):
+                try:
+                    found = self._check(o, directory)
+                except wire.WireError as error:
+                    bad.append((str(o.get("id", "none"))[:200], str(error)))
+                    continue
+                if found is not None:
+                    good.append(found)
+            if told.get("objects"):
+                yield answer.headers["x-taxii-date-added-last"], good, bad
+            following = told.get("next")
+            if not told.get("more"):
+                return
+
+    def _check(self, o: dict[str, Any], directory: Directory) -> Pulled | None:
+        constant = wire.constants().get(str(o.get("id")))
+        if constant is not None or o.get("type") == "identity":
+            known = constant or next((i for i in map(wire.identity, directory.of) if i["id"] == o.get("id")), None)
+            if o != known:
+                raise wire.WireError("an object that must be the same everywhere is not")
+            return None
+        signer = wire.signer(o)
+        if signer not in directory.of:
+            raise wire.WireError("signed with a key that no member has")
+        public, every = directory.of[signer]
+        return Pulled(wire.examine(o, public, every), o, every)
+
+    # The log
+
+    def watch(self, seen: str | None, log_key: str, key: Ed25519PrivateKey | None, now: int) -> tuple[str, tree.Checkpoint]:
+        """Check that the log still begins with what was seen before; cosign its head.
+
+        Args:
+            seen: the checkpoint that was checked last, None for the first time.
+            log_key: the log's verifier key, as it was first seen.
+            key: signs as a witness; None only looks.
+
+        Returns:
+            (the note to keep, its checkpoint).
+
+        Raises:
+            LogError: history was rewritten, or the head is not signed by the log.
+        """
+        origin, public = read_verifier(log_key)
+        note = self._ask("GET", "/log/checkpoint/").text
+        head = tree.verify_note(note, origin, public)
+        tiles = tree.Tiles(lambda path: self._ask("GET", f"/log/{path}/").content, head.size)
+        if seen is not None:
+            old = tree.verify_note(seen, origin, public)
+            proof = [] if old.size in (0, head.size) or old.size > head.size else tree.consistency(old.size, head.size, tiles.get)
+            tree.verify_consistency(old.size, head.size, proof, old.root, head.root)
+        elif tree.root(head.size, tiles.get) != head.root:
+            raise tree.LogError("the tiles do not make the head that was signed")
+        if key is not None:
+            line = tree.cosign(head.text, wire.key_id(key.public_key()), key, now)
+            self._ask("POST", "/log/checkpoint/", content=(note + line).encode(), headers={"Content-Type": "text/plain; charset=utf-8"})
+        return note, head
+
+    def entry_of(self, number: int, size: int) -> bytes:
+        """An entry of the log."""
+        first = number - number % tree.TILE
+        width = min(tree.TILE, size - first)
+        data = self._ask("GET", f"/log/{tree.tile_path('entries', number // tree.TILE, width)}/").content
+        return tree.unbundle(data)[number % tree.TILE]
+
+    def mine(self, after: int = -1) -> list[dict[str, Any]]:
+        """The member's own entries in full."""
+        entries: list[dict[str, Any]] = self._ask("GET", "/log/mine/", params={"after": after}).json()["entries"]
+        return entries
+
+    # Tokens
+
+    def send_tokens(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Send a signed batch."""
+        told: Mapping[str, Any] = self._ask("POST", "/hub/tokens/", json=dict(batch)).json()
+        return told
+
+    def withdraw(self, tags: Sequence[str]) -> int:
+        """Have the hub forget the member's own tags."""
+        return int(self._ask("POST", "/hub/tokens/withdraw/", json={"tags": list(tags)}).json()["withdrawn"])
+
+    def answers(self, after: int) -> list[dict[str, Any]]:
+        """Answers to the member's own tags."""
+        found: list[dict[str, Any]] = self._ask("GET", "/hub/answers/", params={"after": after}).json()["answers"]
+        return found
+
+
+def read_verifier(text: str) -> tuple[str, Ed25519PublicKey]:
+    """(name, key) of a signed note's verifier key."""
+    try:
+        name, _, blob = text.split("+", 2)
+        raw = base64.b64decode(blob, validate=True)
+        public = Ed25519PublicKey.from_public_bytes(raw[1:])
+    except ValueError:
+        raise tree.LogError("not a verifier key") from None
+    if tree.verifier_key(name, public) != text:
+        raise tree.LogError("a verifier key whose hash is not its own")
+    return name, public
+
+
+@dataclass(slots=True)
+class KeyHolderClient:
+    """One holder of a key, or of a share of it."""
+
+    url: str
+    token: str
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=300))
+
+    def keys(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """What it holds, by trait and epoch: ``public``, and ``holder`` and ``commitments`` where the key is split."""
+        told = self._ask("GET", "/keys/").json()
+        return {(k["trait"], k["epoch"]): k for k in told["keys"]}
+
+    def evaluate(self, trait: str, epoch: str, blinded: bytes) -> tuple[bytes, bytes]:
+        """(evaluated elements, proof)."""
+        answer = self._ask("POST", f"/evaluate/{trait}/{epoch}/", content=blinded).content
+        if len(answer) != len(blinded) + 2 * SIZE:
+            raise ClientError(f"{self.url}: an answer of {len(answer)} bytes to {len(blinded)}")
+        return answer[: len(blinded)], answer[len(blinded) :]
+
+    def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            answer = self.http.request(method, self.url.rstrip("/") + path, headers={"Authorization": f"Bearer {self.token}"}, **more)
+        except httpx.HTTPError as error:
+            raise ClientError(f"{self.url}: the key-holder does not answer ({error})") from None
+        if answer.status_code >= 400:
+            raise ClientError(f"{self.url}{path}: {answer.status_code} {answer.text[:200]}")
+        return answer
+
+
+def tokens_of(
+    values: Sequence[str], trait: str, epoch: str, holders: Sequence[KeyHolderClient], pinned: str | None = None
+) -> tuple[list[bytes], str]:
+    """(OPRF outputs of values, the public key that they were made with).
+
+    Every answer's proof is checked; with a split key, that of each holder's share against the dealer's commitments.
+
+    Args:
+        values: canonical values of one kind of trait.
+        holders: one with the whole key, or as many as the key's threshold asks for.
+        pinned: the public key (hex) that was seen for this trait and epoch before; None the first time.
+
+    Raises:
+        ClientError: no key for this trait and epoch, holders do not agree, or another key than before.
+        ProofError: an answer was not made with the published key.
+    """
+    told = []
+    for h in holders:
+        known = h.keys().get((trait, epoch))
+        if known is None:
+            raise ClientError(f"{h.url}: no key for {trait} in {epoch}")
+        told.append(known)
+    public = str(told[0]["public"])
+    if any(k["public"] != public or k.get("commitments") != told[0].get("commitments") for k in told) or pinned not in (None, public):
+        raise ClientError("the key-holders show different keys, or another one than before: stop and ask them")
+    commitments = [bytes.fromhex(c) for c in told[0].get("commitments", ())]
+    if commitments and (commitments[0].hex() != public or len({k["holder"] for k in told}) < len(commitments)):
+        raise ClientError(f"the key is split: name {len(commitments)} different key-holders")
+    out: list[bytes] = []
+    for start in range(0, len(values), PROOF_BATCH):
+        items = [oprf_input(trait, v) for v in values[start : start + PROOF_BATCH]]
+        blinds, blinded = oprf.blind(items)
+        parts: dict[int, bytes] = {}
+        for h, k in zip(holders, told, strict=True):
+            try:
+                evaluated, proof = h.evaluate(trait, epoch, blinded)
+                mine = oprf.public_share(k["holder"], commitments) if commitments else bytes.fromhex(public)
+                oprf.verify(mine, blinded, evaluated, proof)
+            except ElementError as error:
+                raise ClientError(f"{h.url}: {error}") from None
+            parts[k.get("holder", 1)] = evaluated
+        out += oprf.finalize(items, blinds, oprf.combine(parts) if commitments else parts[1])
+    return out, public

@@ -1,0 +1,247 @@
+"""Blinded traits: what a member makes of a token, and how the hub joins tags without learning anything below quorum.
+
+A member turns the OPRF's output for a trait into a tag, a share and a sealed context (STAR: Davidson et al., CCS 2022, arXiv 2109.10074).  Everybody who holds
+the same trait makes the same tag and a point of the same polynomial of degree t - 1; t points open the seal.  Nobody is told about a tag that it did not send.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from hashlib import sha256, sha512
+from itertools import combinations, islice
+from typing import Any, Final
+from uuid import UUID
+
+import rfc8785
+import sqlalchemy as sa
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from sqlalchemy.engine import Connection
+
+from stillwatch.hub import oprf, sodium
+from stillwatch.hub.database import DAY, Database, Member
+from stillwatch.hub.tables import answers as answers_table
+from stillwatch.hub.tables import members, tokens
+from stillwatch.hub.wire import key_id
+from stillwatch.release import DocumentError, Release, Token, Tokens, reopen, to_plain
+
+#: How long a tag is kept, in days, and how many combinations of shares are tried where some are bad.
+KEEP: Final = 90
+_TRIES: Final = 1000
+_STEP: Final = 500  # values in one query
+
+
+class QuorumError(ValueError):
+    """A batch that is refused; ``status`` is HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a contributor is told about a tag of its own."""
+
+    seq: int
+    trait: str
+    epoch: str
+    tag: str
+    at_least: int
+    campaigns: tuple[str, ...]
+
+
+def epoch_of(day: date) -> str:
+    """The epoch of a day, its quarter: ``2026q4``."""
+    return f"{day.year}q{(day.month + 2) // 3}"
+
+
+def oprf_input(trait: str, value: str) -> bytes:
+    """What is blinded: the kind and the canonical value."""
+    return trait.encode() + b"\x00" + value.encode()
+
+
+def _derive(token: bytes, what: bytes) -> bytes:
+    return sha512(b"stillwatch quorum 1 " + what + b"\x00" + token).digest()
+
+
+def _point(member: str) -> bytes:
+    return sodium.scalar_of(sha512(b"stillwatch quorum 1 point\x00" + member.encode()).digest())
+
+
+def _seal_key(secret: bytes) -> bytes:
+    return sha256(b"stillwatch quorum 1 seal\x00" + secret).digest()
+
+
+def seal(token: bytes, member: str, threshold: int, campaign: str, trait: str, epoch: str) -> Token:
+    """A member's submission for one trait.
+
+    Args:
+        token: the OPRF's output, 64 bytes.
+        member: fingerprint of the member's key.
+        threshold: members that must come together.
+        campaign: the campaign's id, the only context that is sealed.
+    """
+    coefficients = [sodium.scalar_of(_derive(token, b"coefficient %d" % i)) for i in range(threshold)]
+    tag, nonce = _derive(token, b"tag")[:16], os.urandom(12)
+    bound = rfc8785.dumps([trait, epoch, tag.hex(), member])
+    sealed = nonce + ChaCha20Poly1305(_seal_key(coefficients[0])).encrypt(nonce, UUID(campaign.partition("--")[2]).bytes, bound)
+    return Token(tag.hex(), oprf.polynomial(coefficients, _point(member)).hex(), sealed.hex())
+
+
+def open_seals(rows: Sequence[Any], threshold: int) -> dict[str, str]:
+    """Contexts by member's key, of as many submissions of one tag as open with one secret.
+
+    Args:
+        rows: key, share, sealed, trait, epoch, tag of distinct owners' submissions.
+    """
+    best: dict[str, str] = {}
+    for some in islice(combinations(rows, threshold), _TRIES):
+        points = [_point(r.key) for r in some]
+        secret = bytes(32)
+        for at, r in enumerate(some):
+            weight = oprf.lagrange(points[at], points[:at] + points[at + 1 :])
+            secret = sodium.scalar_add(secret, sodium.scalar_mul(weight, bytes.fromhex(r.share)))
+        cipher = ChaCha20Poly1305(_seal_key(secret))
+        opened = {}
+        for r in rows:
+            data = bytes.fromhex(r.sealed)
+            try:
+                plain = cipher.decrypt(data[:12], data[12:], rfc8785.dumps([r.trait, r.epoch, r.tag, r.key]))
+            except InvalidTag:
+                continue
+            opened[r.key] = f"campaign--{UUID(bytes=plain)}"
+        if len(opened) > len(best):
+            best = opened
+        if len(best) == len(rows):
+            break
+    return best
+
+
+def sign_batch(release: Release, key: Ed25519PrivateKey) -> dict[str, Any]:
+    """A batch as it is sent to the hub."""
+    return {"document": to_plain(release.document), "signature": key.sign(release.canonical).hex()}
+
+
+def take_in(db: Database, c: Connection, body: Any, member: Member, threshold: int, a_day: int, today: str, now: int) -> dict[str, object]:
+    """Store a batch and answer the quorums that it completes, in the caller's transaction.
+
+    Raises:
+        QuorumError: the batch is not in order, not signed by the member, or above its quota.
+    """
+    release, doc = _batch(body, member)
+    if not doc.stamp.day <= today < doc.stamp.valid_until:
+        raise QuorumError(422, "stamp: the batch is from the future, or has expired")
+    if doc.epoch not in epochs(date.fromisoformat(today)):
+        raise QuorumError(422, f"epoch: {doc.epoch} is over; blind the traits again with the key of this one")
+    t = tokens.c
+    sent = c.execute(sa.select(sa.func.count()).where(t.member == member.name, t.trait == doc.trait, t.added > now - DAY)).scalar_one()
+    if sent + len(doc.tokens) > a_day:
+        raise QuorumError(429, f"{sent} traits of this kind in a day; the quota is {a_day}")
+    tags = [x.tag for x in doc.tokens]
+    common = {"trait": doc.trait, "epoch": doc.epoch, "member": member.name, "key": doc.stamp.member, "added": now}
+    this = (t.trait == doc.trait) & (t.epoch == doc.epoch) & (t.member == member.name)
+    for start in range(0, len(tags), _STEP):
+        c.execute(tokens.delete().where(this, t.tag.in_(tags[start : start + _STEP])))
+    c.execute(tokens.insert(), [{**common, "tag": x.tag, "share": x.share, "sealed": x.sealed} for x in doc.tokens])
+    reached = _answer_all(db, c, tags, threshold, now)
+    root = sha256("".join(tags).encode()).hexdigest()
+    detail = {"member": member.name, "trait": doc.trait, "epoch": doc.epoch, "tokens": len(tags), "root": root, "release": release.id}
+    db.record(c, "tokens", detail, now)
+    return {"taken": len(tags), "answered": reached}
+
+
+def _answer_all(db: Database, c: Connection, tags: Sequence[str], threshold: int, now: int) -> int:
+    """Bring the answers to these tags up to date; returns how many there is something new to tell of."""
+    t, a = tokens.c, answers_table.c
+    reached = 0
+    for start in range(0, len(tags), _STEP):
+        some = tags[start : start + _STEP]
+        joined = sa.select(tokens, members.c.owner).join(members, members.c.name == t.member)
+        groups: dict[tuple[str, str, str], list[Any]] = {}
+        for r in c.execute(joined.where(t.tag.in_(some), members.c.revoked.is_(None)).order_by(t.tag, t.member)):
+            groups.setdefault((r.trait, r.epoch, r.tag), []).append(r)
+        before = {(r.trait, r.epoch, r.tag): r.body for r in c.execute(sa.select(answers_table).where(a.tag.in_(some)))}
+        for key in sorted({*groups, *before}):
+            body = _answer(groups.get(key, []), threshold)
+            if body == before.get(key):
+                continue
+            this = (a.trait == key[0]) & (a.epoch == key[1]) & (a.tag == key[2])
+            c.execute(answers_table.delete().where(this))
+            if body is not None:
+                c.execute(answers_table.insert().values(trait=key[0], epoch=key[1], tag=key[2], at=now, body=body))
+                db.record(c, "quorum", {"trait": key[0], "epoch": key[1], "tag": key[2], "at_least": threshold}, now)
+                reached += 1
+    return reached
+
+
+def _answer(rows: Sequence[Any], threshold: int) -> bytes | None:
+    """What contributors are told of a tag; None below quorum.  Accounts of one owner count once."""
+    one_each = {r.owner: r for r in reversed(rows)}
+    if len(one_each) < threshold:
+        return None
+    contexts = open_seals(list(one_each.values()), threshold)
+    if len(contexts) < threshold:
+        return None
+    # How many there are beyond the quorum is nobody's business.
+    return rfc8785.dumps({"at_least": threshold, "campaigns": sorted(set(contexts.values()))})
+
+
+def _batch(body: Any, member: Member) -> tuple[Release, Tokens]:
+    try:
+        release = reopen(body["document"])
+        signature = bytes.fromhex(body["signature"])
+        doc = release.document
+        if set(body) != {"document", "signature"} or not isinstance(doc, Tokens):
+            raise QuorumError(422, "a batch is a document of kind tokens and its signature, nothing else")
+        public = member.publics.get(doc.stamp.member)
+        if public is None or key_id(public) != doc.stamp.member:
+            raise QuorumError(422, "stamp.member: not a key that you have enrolled here")
+        public.verify(signature, release.canonical)
+    except InvalidSignature:
+        raise QuorumError(422, "signature: it does not hold for this document") from None
+    except DocumentError as error:
+        raise QuorumError(422, f"document: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        if isinstance(error, QuorumError):
+            raise
+        raise QuorumError(422, f"a batch is a document and its signature ({type(error).__name__})") from None
+    return release, doc
+
+
+def epochs(today: date) -> tuple[str, str]:
+    """This epoch and the one before, which overlap."""
+    before = date(today.year - 1, 12, 31) if today.month <= 3 else date(today.year, 3 * ((today.month - 1) // 3), 1)
+    return epoch_of(today), epoch_of(before)
+
+
+def answers(c: Connection, member: Member, after: int) -> list[dict[str, object]]:
+    """Answers to tags that the member itself has sent, after a number."""
+    a, t = answers_table.c, tokens.c
+    same = (a.trait == t.trait) & (a.epoch == t.epoch) & (a.tag == t.tag)
+    query = sa.select(a.seq, a.trait, a.epoch, a.tag, a.body).join(tokens, same).where(t.member == member.name, a.seq > after)
+    rows = c.execute(query.order_by(a.seq).limit(1000))
+    return [{"seq": r.seq, "trait": r.trait, "epoch": r.epoch, "tag": r.tag, **json.loads(r.body)} for r in rows]
+
+
+def withdraw(db: Database, c: Connection, tags: Sequence[str], member: Member, threshold: int, now: int) -> int:
+    """Forget a member's own tags; answers that no longer have a quorum go with them."""
+    t = tokens.c
+    count = 0
+    for start in range(0, len(tags), _STEP):
+        count += c.execute(tokens.delete().where(t.member == member.name, t.tag.in_(tags[start : start + _STEP]))).rowcount
+    _answer_all(db, c, tags, threshold, now)
+    db.record(c, "tokens-withdrawn", {"member": member.name, "tokens": count}, now)
+    return count
+
+
+def sweep(db: Database, c: Connection, now: int) -> int:
+    """Forget tags that are older than ``KEEP`` days."""
+    count = c.execute(tokens.delete().where(tokens.c.added < now - KEEP * DAY)).rowcount
+    c.execute(answers_table.delete().where(answers_table.c.at < now - KEEP * DAY))
+    return count

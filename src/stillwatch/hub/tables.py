@@ -1,0 +1,122 @@
+"""The hub's tables.  ``migrations`` make them; a test holds the two together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, UniqueConstraint
+
+metadata: Final = MetaData()
+#: SQLite counts its own rows only in a column of type INTEGER.
+_Seq: Final = BigInteger().with_variant(Integer, "sqlite")
+
+settings: Final = Table("settings", metadata, Column("name", String, primary_key=True), Column("value", LargeBinary, nullable=False))
+members: Final = Table(
+    "members",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("owner", String, nullable=False),  # who owns it; counts once in a quorum
+    Column("role", String, nullable=False),  # security, counsel, operator
+    Column("token", String, nullable=False, unique=True),  # SHA-256, hex
+    Column("enrolled", BigInteger, nullable=False),
+    Column("revoked", BigInteger),
+)
+keys: Final = Table(
+    "keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("member", String, nullable=False, index=True),
+    Column("public", LargeBinary, nullable=False),
+    Column("enrolled", BigInteger, nullable=False),
+    Column("retired", BigInteger),
+)
+collections: Final = Table(
+    "collections",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("alias", String, nullable=False, unique=True),
+    Column("title", String, nullable=False),
+    Column("last_added", BigInteger, nullable=False),
+)
+rights: Final = Table(
+    "rights",
+    metadata,
+    Column("member", String, primary_key=True),
+    Column("collection", String, primary_key=True),
+    Column("can_read", Boolean, nullable=False),
+    Column("can_write", Boolean, nullable=False),
+)
+objects: Final = Table(
+    "objects",
+    metadata,
+    Column("seq", _Seq, primary_key=True, autoincrement=True),
+    Column("collection", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("version", String, nullable=False),  # its own text
+    Column("at", BigInteger, nullable=False),  # the version as microseconds
+    Column("added", BigInteger, nullable=False),  # microseconds, strictly increasing in a collection
+    Column("member", String, nullable=False),
+    Column("about", String, nullable=False),
+    Column("expires", String, nullable=False),  # day
+    Column("digest", String, nullable=False),
+    Column("is_first", Boolean, nullable=False),
+    Column("is_last", Boolean, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("collection", "id", "at"),
+    Index("objects_pages", "collection", "is_last", "seq"),
+    Index("objects_expiry", "expires"),
+)
+status: Final = Table(
+    "status",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("member", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+log: Final = Table(
+    "log",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry", LargeBinary, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("detail", LargeBinary, nullable=False),
+)
+nodes: Final = Table(
+    "nodes",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+cosignatures: Final = Table(
+    "cosignatures",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("member", String, primary_key=True),
+    Column("line", String, nullable=False),
+)
+tokens: Final = Table(
+    "tokens",
+    metadata,
+    Column("trait", String, primary_key=True),
+    Column("epoch", String, primary_key=True),
+    Column("tag", String, primary_key=True),
+    Column("member", String, primary_key=True),
+    Column("share", String, nullable=False),
+    Column("sealed", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("added", BigInteger, nullable=False),
+)
+answers: Final = Table(
+    "answers",
+    metadata,
+    Column("seq", _Seq, primary_key=True, autoincrement=True),
+    Column("trait", String, nullable=False),
+    Column("epoch", String, nullable=False),
+    Column("tag", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("answers_tag", "trait", "epoch", "tag"),
+)
