@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import httpx
+import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from stillwatch.hub import log as tree
@@ -59,19 +59,19 @@ class HubClient:
     Args:
         url: the hub's address, without path.
         token: the member's.
-        http: an httpx client; one is made where none is given.
+        http: an httpx2 client; one is made where none is given.
     """
 
     url: str
     token: str
-    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
+    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=60))
     collection: str = "signals"
 
-    def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+    def _ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {self.token}", "Accept": MEDIA, **more.pop("headers", {})}
         try:
             answer = self.http.request(method, self.url.rstrip("/") + path, headers=headers, **more)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise ClientError(f"{self.url}: the hub does not answer ({error}); nothing was lost, run the command again") from None
         if answer.status_code == 401:
             raise ClientError(f"{self.url}: the hub does not know this token; ask its operator to enrol or rotate")
@@ -232,7 +232,7 @@ class KeyHolderClient:
 
     url: str
     token: str
-    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=300))
+    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=300))
 
     def keys(self) -> dict[tuple[str, str], dict[str, Any]]:
         """What it holds, by trait and epoch: ``public``, and ``holder`` and ``commitments`` where the key is split."""
@@ -246,10 +246,10 @@ class KeyHolderClient:
             raise ClientError(f"{self.url}: an answer of {len(answer)} bytes to {len(blinded)}")
         return answer[: len(blinded)], answer[len(blinded) :]
 
-    def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+    def _ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
         try:
             answer = self.http.request(method, self.url.rstrip("/") + path, headers={"Authorization": f"Bearer {self.token}"}, **more)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise ClientError(f"{self.url}: the key-holder does not answer ({error})") from None
         if answer.status_code >= 400:
             raise ClientError(f"{self.url}{path}: {answer.status_code} {answer.text[:200]}")

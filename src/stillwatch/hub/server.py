@@ -64,7 +64,7 @@ class Bucket:
     def take(self, who: str, now: float) -> float:
         """0, or seconds to wait."""
         left, since = self._left.get(who, (self.burst, now))
-        left = min(self.burst, left + (now - since) * self.rate)
+        left = min(self.burst, left + max(0.0, now - since) * self.rate)
         if left < 1:
             self._left[who] = (left, now)
             return (1 - left) / self.rate

@@ -66,6 +66,7 @@ objects: Final = Table(
     UniqueConstraint("collection", "id", "at"),
     Index("objects_pages", "collection", "is_last", "seq"),
     Index("objects_expiry", "expires"),
+    sqlite_autoincrement=True,  # a number is never given twice, also after a deletion
 )
 status: Final = Table(
     "status",
@@ -119,4 +120,5 @@ answers: Final = Table(
     Column("at", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("answers_tag", "trait", "epoch", "tag"),
+    sqlite_autoincrement=True,
 )

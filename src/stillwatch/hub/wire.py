@@ -121,6 +121,11 @@ def _time(day: str, version: int = 0) -> str:
     return f"{day}T00:00:00.00{version}Z"
 
 
+def _moment(day: str) -> str:
+    """Midnight of a day as other tools write it back where the specification sets no precision."""
+    return f"{day}T00:00:00Z"
+
+
 @dataclass(frozen=True, slots=True)
 class _Frame:
     """What all objects of one campaign share."""
@@ -154,8 +159,8 @@ class _Frame:
             "pattern": _pattern(value),
             "pattern_type": "stix",
             "pattern_version": "2.1",
-            "valid_from": _time(self.day),
-            "valid_until": _time(self.valid_until),
+            "valid_from": _moment(self.day),
+            "valid_until": _moment(self.valid_until),
             "labels": [kind],
         }
         return self.wrap("indicator", _id("indicator", self.about, kind, value), body)
@@ -231,8 +236,8 @@ def _campaign_object(release: Release, doc: Campaign, retraction: Release | None
     f = _frame(release, doc, retraction)
     body = {
         "name": f"Distillation campaign {release.id[10:18]}",
-        "first_seen": _time(doc.first_day),
-        "last_seen": _time(doc.last_day, 1),
+        "first_seen": _moment(doc.first_day),
+        "last_seen": _moment(doc.last_day),
         "confidence": doc.confidence,
     }
     made = f.wrap("campaign", release.id, body)
@@ -243,8 +248,8 @@ def _campaign_object(release: Release, doc: Campaign, retraction: Release | None
 def _sighting(release: Release, doc: Sighting) -> Object:
     s = doc.stamp
     made = _common("sighting", release.id, s.member, s.tlp, _time(s.day), _time(s.day))
-    made |= {"sighting_of_ref": doc.subject, "where_sighted_refs": [identity_of(s.member)], "summary": False}
-    made |= {"first_seen": _time(doc.first_day), "last_seen": _time(doc.last_day, 1)}
+    made |= {"sighting_of_ref": doc.subject, "where_sighted_refs": [identity_of(s.member)]}
+    made |= {"first_seen": _moment(doc.first_day), "last_seen": _moment(doc.last_day)}
     # Numbers of exchanges never leave: a sighting that was seen has no count, one that was looked for in vain has 0.
     return made | ({} if doc.seen else {"count": 0}) | {"extensions": _extension(document=to_plain(doc))}
 
@@ -445,7 +450,9 @@ def _examine(o: Object, canonical: bytes) -> Received:
         about = release.id if isinstance(doc, Campaign) else doc.subject
     else:
         about, until = str(extension["about"]), str(extension["valid_until"])
-        tlp = next(str(name) for name, i in TLP.items() if o["object_marking_refs"] == [i])
+        tlp = next((str(name) for name, i in TLP.items() if o["object_marking_refs"] == [i]), "")
+        if not tlp:
+            raise WireError("object_marking_refs: one TLP 2.0 marking, up to amber+strict")
         by = str(extension["member"])
         revoked = str(o["modified"])[:10] if o.get("revoked") is True else ""
         check_parts(by, about, str(o["created"])[:10], until)

@@ -271,7 +271,7 @@ def kind_of(document: Document) -> str:
 
 def to_plain(document: Document) -> dict[str, Any]:
     """The document as JSON values, with its format."""
-    plain: dict[str, Any] = msgspec.to_builtins(document)
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
     return {"format": FORMAT, **plain}
 
 

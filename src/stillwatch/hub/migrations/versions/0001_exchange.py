@@ -53,6 +53,7 @@ def upgrade() -> None:
         *(sa.Column(n, sa.Boolean, nullable=False) for n in ("is_first", "is_last")),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.UniqueConstraint("collection", "id", "at"),
+        sqlite_autoincrement=True,
     )
     op.create_index("objects_pages", "objects", ["collection", "is_last", "seq"])
     op.create_index("objects_expiry", "objects", ["expires"])

@@ -23,5 +23,6 @@ def upgrade() -> None:
         *(sa.Column(n, sa.String, nullable=False) for n in ("trait", "epoch", "tag")),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
+        sqlite_autoincrement=True,
     )
     op.create_index("answers_tag", "answers", ["trait", "epoch", "tag"])
