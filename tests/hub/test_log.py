@@ -7,12 +7,14 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stillwatch.hub import log as tree
 from stillwatch.hub.client import HubClient, read_verifier
+from stillwatch.hub.tables import log, nodes
 from tests.hub.conftest import Exchange
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"l" * 32)
@@ -147,17 +149,24 @@ def test_notes_and_cosignatures() -> None:
 
 
 def test_another_implementation_reads_ours() -> None:
-    """aics-tlog needs Python 3.12."""
+    """aics-tlog: root, proofs, tiles, checkpoint and cosignature; it needs Python 3.12."""
     other = pytest.importorskip("aics_tlog", reason="aics-tlog is installed from Python 3.12 on")
-    text = tree.checkpoint_text("hub.example/log", 600, tree.root(600, get))
-    note = text + "\n" + tree.sign_note(text, "hub.example/log", KEY)
-    assert oracle_root(other, ENTRIES) == tree.root(600, get)
-    assert note
-
-
-def oracle_root(other: Any, entries: list[bytes]) -> bytes:
-    """The root as aics-tlog computes it."""
-    return bytes(other.merkle_root([bytes(e) for e in entries]))
+    head = tree.root(600, get)
+    theirs = other.MerkleTree(ENTRIES)
+    assert theirs.root() == head
+    assert theirs.inclusion_proof(77) == tree.inclusion(77, 600, get)
+    assert theirs.consistency_proof(123, 600) == tree.consistency(123, 600, get)
+    tiles = {tree.tile_path("0", n, w): tree.tile(0, n, w, get) for n, w in ((0, 256), (1, 256), (2, 88))} | {
+        tree.tile_path("1", 0, 2): tree.tile(1, 0, 2, get)
+    }
+    assert other.tree_root_from_tiles(other.MemoryTileReader(tiles), 600) == head
+    text, witness = tree.checkpoint_text("hub.example/log", 600, head), Ed25519PrivateKey.from_private_bytes(b"w" * 32)
+    note = other.parse_note(text + "\n" + tree.sign_note(text, "hub.example/log", KEY) + tree.cosign(text, "lab-a", witness, 1_795_000_000))
+    log_key = other.parse_vkey(tree.verifier_key("hub.example/log", KEY.public_key()))
+    lab = other.cosignature_vkey("lab-a", witness.public_key())
+    result = other.verify_checkpoint(note, log_key, [lab], 1, expected_origin="hub.example/log")
+    assert result.log_ok, result
+    assert result.error is None, result
 
 
 # The hub's own log
@@ -187,8 +196,6 @@ def test_everything_is_logged_and_each_member_reads_its_own(exchange: Exchange) 
         refused = mine.mine()[3]["detail"]["refused"]
         assert refused[0][0] == a.release().id
         # An entry's detail is the one whose salted digest is in the tree.
-        import rfc8785
-
         for e in mine.mine():
             assert sha256(bytes.fromhex(e["salt"]) + rfc8785.dumps(e["detail"])).hexdigest() == e["entry"]["detail"]
             raw = mine.entry_of(e["number"], head.size)
@@ -214,8 +221,6 @@ def test_members_witness_and_others_see_it(exchange: Exchange) -> None:
 
 
 def test_a_hub_that_rewrites_or_forgets_history_is_caught(exchange: Exchange) -> None:
-    from stillwatch.hub.tables import log, nodes
-
     a = exchange.labs["a"]
     with exchange.client() as t:
         mine = client(exchange, t, "a")

@@ -129,6 +129,12 @@ def test_rbcl_s_library_computes_the_same() -> None:
     assert a.raw == b.raw
 
 
+@given(st.integers(1, 12))
+def test_many_inverses_at_once_are_those_one_by_one(n: int) -> None:
+    scalars = [sodium.random_scalar() for _ in range(n)]
+    assert sodium.invert_all(scalars) == [sodium.invert(s) for s in scalars]
+
+
 # The quorum
 
 

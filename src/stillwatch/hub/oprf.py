@@ -70,8 +70,8 @@ def evaluate(secret: bytes, blinded: bytes) -> bytes:
 def finalize(items: Sequence[bytes], blinds: Sequence[bytes], evaluated: bytes) -> list[bytes]:
     """The outputs, 64 bytes each (section 3.3.1)."""
     out = []
-    for at, (x, r) in enumerate(zip(items, blinds, strict=True)):
-        element = sodium.multiply(sodium.invert(r), evaluated[SIZE * at : SIZE * at + SIZE])
+    for at, (x, inverse) in enumerate(zip(items, sodium.invert_all(blinds), strict=True)):
+        element = sodium.multiply(inverse, evaluated[SIZE * at : SIZE * at + SIZE])
         out.append(sha512(_framed(x, element) + b"Finalize").digest())
     return out
 

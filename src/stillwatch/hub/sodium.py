@@ -9,6 +9,7 @@ import ctypes
 import ctypes.util
 import importlib
 import os
+from collections.abc import Sequence
 from ctypes import c_char_p, c_int, c_ulonglong, c_void_p
 from functools import lru_cache
 from pathlib import Path
@@ -148,6 +149,18 @@ def _scalars(name: str, *parts: bytes) -> bytes:
 def invert(scalar: bytes) -> bytes:
     """The scalar's inverse."""
     return _call("scalar_invert", scalar)
+
+
+def invert_all(scalars: Sequence[bytes]) -> list[bytes]:
+    """The inverses of many scalars for the price of one inversion (P. Montgomery, Math. Comp. 48:243, 1987)."""
+    products = [scalar_int(1)]
+    for s in scalars:
+        products.append(scalar_mul(products[-1], s))
+    running, out = invert(products[-1]), []
+    for s, before in zip(reversed(scalars), reversed(products[:-1]), strict=True):
+        out.append(scalar_mul(running, before))
+        running = scalar_mul(running, s)
+    return out[::-1]
 
 
 def scalar_add(a: bytes, b: bytes) -> bytes:
