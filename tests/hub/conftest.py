@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.testclient import TestClient
 
@@ -165,23 +163,3 @@ def exchange(url: str, make_exchange: Callable[..., Exchange]) -> Exchange:
 def light(tmp_path: Path, make_exchange: Callable[..., Exchange]) -> Exchange:
     """A hub on SQLite, where the database makes no difference."""
     return make_exchange(f"sqlite:///{tmp_path / 'light.db'}", requests=1e6, burst=1e6)
-
-
-@pytest.fixture
-def served() -> Iterator[Callable[[Any], str]]:
-    """Serve an application on loopback; gives its address."""
-    running: list[tuple[uvicorn.Server, threading.Thread]] = []
-
-    def serve(app: Any) -> str:
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        running.append((server, thread))
-        return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-
-    yield serve
-    for server, thread in running:
-        server.should_exit = True
-        thread.join(30)

@@ -57,10 +57,14 @@ class Found:
 
 @dataclass(slots=True)
 class Builder:
-    """Builds the campaigns of one run."""
+    """Builds the campaigns of one run.
+
+    ``tested`` has the bits of every group that was tested, ``passing`` by their place in it those that could pass.
+    """
 
     m: Material
-    scores: list[cp.Score]
+    tested: list[float]
+    passing: dict[int, cp.Score]
     threshold: float
     max_false_alarms: float
     lone_tested: int = 0
@@ -68,8 +72,13 @@ class Builder:
 
     def rings(self, rings: list[cp.Ring]) -> list[Found]:
         """Campaigns of several accounts."""
-        tested = {id(s): s for s in [*self.scores, *(r.lead for r in rings)]}  # a piece of a group that was taken apart is one test more
-        q_of = dict(zip(tested, cp.q_values(np.array([s.bits for s in tested.values()])).tolist(), strict=True))
+        place = {id(s): at for at, s in self.passing.items()}
+        bits = list(self.tested)
+        for ring in rings:
+            if id(ring.lead) not in place:  # a piece of a group that was taken apart is one test more
+                place[id(ring.lead)] = len(bits)
+                bits.append(ring.lead.bits)
+        q = cp.q_values(np.array(bits))
         found = []
         for ring in rings:
             rows = self._ring_calls(ring)
@@ -84,7 +93,16 @@ class Builder:
             families = list(dict.fromkeys(s.group.family for s, _ in ring.parts if s.group.family is not None))
             found.append(
                 self._build(
-                    rows, "ring", lead.bits, q_of[id(lead)], reasons, techniques, ring.bits, families, self._against(lead, shown), until
+                    rows,
+                    "ring",
+                    lead.bits,
+                    float(q[place[id(lead)]]),
+                    reasons,
+                    techniques,
+                    ring.bits,
+                    families,
+                    self._against(lead, shown),
+                    until,
                 )
             )
         return found

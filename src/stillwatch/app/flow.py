@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 
 import narwhals as nw
@@ -140,15 +141,24 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
 
         progress.enter("test groups")
         least = campaign.threshold_bits(1, settings.max_false_alarms)
-        scores = [campaign.score(pop, g, least) for g in campaign.groups(by_family, ["family"], pop, by_client=True)]
-        scores += [campaign.score(pop, g, least) for g in campaign.groups(by_harness, HARNESS, pop, by_client=False)]
-        scores += [campaign.score(pop, g, least) for g in campaign.pool_groups(by_harness, HARNESS, pop)]
-        threshold = campaign.threshold_bits(len(scores), settings.max_false_alarms)
-        rings = campaign.rings(pop, scores, threshold)
+        tested: list[float] = []
+        passing: dict[int, campaign.Score] = {}
+        for group in chain(
+            campaign.groups(by_family, ["family"], pop, by_client=True),
+            campaign.groups(by_harness, HARNESS, pop, by_client=False),
+            campaign.pool_groups(by_harness, HARNESS, pop),
+        ):
+            scored = campaign.score(pop, group, least)
+            # There may be a million groups; only those that can still pass are kept whole.
+            if scored.passes(least):
+                passing[len(tested)] = scored
+            tested.append(scored.bits)
+        threshold = campaign.threshold_bits(len(tested), settings.max_false_alarms)
+        rings = campaign.rings(pop, list(passing.values()), threshold)
 
         progress.enter("case")
         material = Material(engine, spool, calls, in_family, pop, by_family, settings.show_text)
-        builder = Builder(material, scores, threshold, settings.max_false_alarms)
+        builder = Builder(material, tested, passing, threshold, settings.max_false_alarms)
         found = builder.rings(rings) + builder.lone(rings)
         found.sort(key=lambda f: -f.campaign.bits)
 
@@ -167,7 +177,7 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
             calls=int(total),
             accounts=len(pop.accounts),
             rejected=quarantine.count,
-            units_tested=len(scores) + builder.lone_tested,
+            units_tested=len(tested) + builder.lone_tested,
             threshold_bits=threshold,
             timings=dict(progress.timings),
             started=datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),

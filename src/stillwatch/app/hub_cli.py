@@ -356,7 +356,7 @@ def inbox_command(desk: DeskDir) -> None:
 
 @hub_app.command("decide")
 def decide_command(
-    campaign: Annotated[str, typer.Argument(help="A partner's campaign.")],
+    campaign: Annotated[str, typer.Argument(help="A partner's campaign: its id, or the beginning of it.")],
     action: Annotated[str, typer.Argument(help="watch, prioritise, limit, block or none.")],
     desk: DeskDir,
     by: Annotated[str, typer.Option(help="Who decides.")],
@@ -373,7 +373,7 @@ def decide_command(
         number = sharing.decide(home, campaign, action, by, own, note, time.time())
     except DeskError as error:
         stop(str(error))
-    print(f"Decision {number}: {action} on {campaign}, by {by}")
+    print(f"Decision {number}: {action}, by {by}")
 
 
 @hub_app.command("contribute")

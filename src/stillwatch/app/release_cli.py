@@ -201,7 +201,7 @@ def retract_command(
 
 @release_app.command("sighting")
 def sighting_command(
-    campaign: Annotated[str, typer.Argument(help="The id of a partner's campaign.")],
+    campaign: Annotated[str, typer.Argument(help="A partner's campaign: its id, or the beginning of it.")],
     desk: DeskDir,
     seen: Annotated[bool, typer.Option("--seen/--not-seen", help="Whether it was seen here.")],
     first: Annotated[str, typer.Option(help="First day that was looked at, such as 2026-11-01.")],
@@ -212,7 +212,7 @@ def sighting_command(
     try:
         days = date.fromisoformat(first), date.fromisoformat(last) if last else datetime.now(UTC).date()
         value = "seen" if seen else "not-seen"
-        made = sharing.answer(home, campaign, time.time(), kind="sighting", value=value, days=days)
+        made = sharing.answer(home, sharing.partners_campaign(home, campaign), time.time(), kind="sighting", value=value, days=days)
     except ValueError as error:
         stop(str(error))
     _show(made, desk)
@@ -220,14 +220,14 @@ def sighting_command(
 
 @release_app.command("opinion")
 def opinion_command(
-    campaign: Annotated[str, typer.Argument(help="The id of a partner's campaign.")],
+    campaign: Annotated[str, typer.Argument(help="A partner's campaign: its id, or the beginning of it.")],
     opinion: Annotated[str, typer.Argument(help="strongly-disagree, disagree, neutral, agree or strongly-agree.")],
     desk: DeskDir,
 ) -> None:
     """Prepare an opinion on a partner's campaign; disagreement reports a false positive."""
     home = opened(desk)
     try:
-        made = sharing.answer(home, campaign, time.time(), kind="opinion", value=opinion)
+        made = sharing.answer(home, sharing.partners_campaign(home, campaign), time.time(), kind="opinion", value=opinion)
     except (DeskError, WireError) as error:
         stop(str(error))
     _show(made, desk)

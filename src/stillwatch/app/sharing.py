@@ -251,15 +251,27 @@ def _reopen(desk: Desk, lapsed: Mapping[str, str], now: float) -> list[str]:
     return out
 
 
+def partners_campaign(desk: Desk, named: str) -> str:
+    """The id of a live campaign in the inbox, from its beginning.
+
+    Raises:
+        DeskError: none or several.
+    """
+    every = [(p.stem, r["state"]) for p, r in desk.inbox() if r["object"]["type"] == "campaign"]
+    found = [i for i, state in every if i.startswith(named) and state == "live"]
+    if len(found) != 1:
+        there = ", ".join(f"{i} ({state})" for i, state in every) or "none; run stillwatch hub pull"
+        raise DeskError(f"{named}: {'no' if not found else 'more than one'} live campaign of a partner of that id (in the inbox: {there})")
+    return found[0]
+
+
 def decide(desk: Desk, campaign: str, action: str, by: str, evidence: records.Campaign | None, note: str, now: float) -> int:
     """Record a decision of our own on a partner's campaign; returns its number.
 
     Raises:
-        DeskError: limiting or blocking without local evidence (rule 2), or the campaign is not in the inbox or not live.
+        DeskError: limiting or blocking without local evidence (rule 2), or there is no such live campaign in the inbox.
     """
-    record = next((r for p, r in desk.inbox() if p.stem == campaign), None)
-    if record is None or record["state"] != "live":
-        raise DeskError(f"{campaign}: {'not in the inbox; run stillwatch hub pull' if record is None else record['state']}")
+    campaign = partners_campaign(desk, campaign)
     if action in ("limit", "block") and (evidence is None or evidence.bits < desk.policy.minimum_bits):
         raise DeskError(
             f"{action} needs evidence of your own (rule R02): name a campaign that detect found here with at least {desk.policy.minimum_bits:g} bits "
