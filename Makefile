@@ -29,6 +29,7 @@ setup: $(VENV)/dev.stamp
 
 demo: $(VENV)/run.stamp
 	$(BIN)/stillwatch demo --out demo
+	$(BIN)/stillwatch pool demo --out demo/pool
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.release.test_door import CAMPAIGN
 
 import stillwatch.release as door
 from stillwatch.app import audit, sharing
+from stillwatch.hub import quorum
 from stillwatch.hub.client import HubClient, KeyHolderClient
 from stillwatch.hub.database import Database, open_database
 from stillwatch.hub.keyholder import KeyHolder
@@ -64,8 +66,6 @@ class Labs:
         return self.out(name, made)
 
     def answer(self, name: str, subject: str, kind: str, value: str) -> str:
-        from datetime import date
-
         made = sharing.answer(self.desks[name], subject, self.now[0], kind=kind, value=value, days=(date(2026, 11, 1), date(2026, 11, 20)))
         assert isinstance(made, sharing.Prepared), made
         return self.out(name, made)
@@ -229,9 +229,17 @@ def test_traits_are_matched_through_blinding_and_go_with_the_retraction(labs: La
     for lab, first in (("a", 0), ("b", 1)):
         values = sharing.traits_of(tmp_path / f"{lab}.csv", names)
         assert "bystander-card" not in values["payment"]
-        assert values["registration"] == ["ring.example"]
+        assert values["registration"] == ["domain ring.example"]
         released[lab] = labs.release(lab, replace(CAMPAIGN, first=CAMPAIGN.first - DAY * first))
-        told[lab] = sharing.contribute(labs.desks[lab], released[lab], values, len(names), labs.hubs[lab], [labs.holders[lab]], NOW)
+        told[lab] = sharing.contribute(
+            labs.desks[lab],
+            quorum.Context(released[lab], date(2026, 11, 1), date(2026, 11, 9)),
+            values,
+            len(names),
+            labs.hubs[lab],
+            [labs.holders[lab]],
+            NOW,
+        )
     assert told["a"] == {"payment": {"taken": 3, "answered": 0}, "registration": {"taken": 1, "answered": 0}}
     assert told["b"] == {"payment": {"taken": 3, "answered": 2}, "registration": {"taken": 1, "answered": 1}}
     for lab in "ab":

@@ -145,8 +145,12 @@ def outputs(values: list[str], trait: str = "payment") -> list[bytes]:
     return oprf.finalize(items, blinds, oprf.evaluate(secret, blinded))
 
 
+def context(lab: Lab) -> quorum.Context:
+    return quorum.Context(lab.release().id, date(2026, 11, 1), date(2026, 11, 20))
+
+
 def batch(lab: Lab, values: list[str], threshold: int = 2, trait: str = "payment") -> dict[str, Any]:
-    tokens = [quorum.seal(t, lab.id, threshold, lab.release().id, trait, EPOCH) for t in outputs(values, trait)]
+    tokens = [quorum.seal(t, lab.id, threshold, context(lab), trait, EPOCH) for t in outputs(values, trait)]
     draft = door.Draft(door.Batch(trait, EPOCH, 5, 0, len(tokens), 0), ledger="x")
     made = door.prepare(draft, door.Policy(lab.id), TODAY, tokens=tokens)
     assert isinstance(made, door.Release), made
@@ -201,7 +205,7 @@ def test_two_members_of_one_owner_count_once_and_a_threshold_of_three_waits_for_
 
 def test_a_bad_share_does_not_shut_the_honest_out(exchange: Exchange) -> None:
     a, b, c = (exchange.labs[n] for n in "abc")
-    bad = quorum.seal(outputs(["x"])[0], c.id, 2, c.release().id, "payment", EPOCH)
+    bad = quorum.seal(outputs(["x"])[0], c.id, 2, context(c), "payment", EPOCH)
     spoilt = door.Token(bad.tag, "00" * 31 + "01", bad.sealed)
     made = door.prepare(door.Draft(door.Batch("payment", EPOCH, 1, 0, 1, 0), ledger="x"), door.Policy(c.id), TODAY, tokens=[spoilt])
     assert isinstance(made, door.Release)
@@ -217,7 +221,7 @@ def test_batches_that_are_not_in_order_are_refused(light: Exchange) -> None:
     a, b = light.labs["a"], light.labs["b"]
     good = batch(a, ["x"])
     old = door.Draft(door.Batch("payment", "2026q1", 1, 0, 1, 0), ledger="x")
-    stale = door.prepare(old, door.Policy(a.id), TODAY, tokens=[door.Token("0" * 32, "1" * 64, "2" * 88)])
+    stale = door.prepare(old, door.Policy(a.id), TODAY, tokens=[door.Token("0" * 32, "1" * 64, "2" * 96)])
     assert isinstance(stale, door.Release)
     with light.client() as t:
         for who, body in (
@@ -344,7 +348,7 @@ def test_stores_and_logs_hold_nothing_that_names_a_trait(
         door.Draft(door.Batch("payment", EPOCH, 1, 0, 1, 0), ledger="x"),
         door.Policy(a.id),
         TODAY,
-        tokens=[quorum.seal(token, a.id, 2, a.release().id, "payment", EPOCH)],
+        tokens=[quorum.seal(token, a.id, 2, context(a), "payment", EPOCH)],
     )
     assert isinstance(made, door.Release)
     hub = HubClient(served(exchange.hub.app()), a.token)
@@ -371,7 +375,7 @@ def test_stores_and_logs_hold_nothing_that_names_a_trait(
     items = [quorum.oprf_input("payment", SECRET)]
     blinds, blinded = oprf.blind(items)
     guess = oprf.finalize(items, blinds, oprf.evaluate(wrong, blinded))[0]
-    assert quorum.seal(guess, a.id, 2, a.release().id, "payment", EPOCH).tag.encode() not in stored
+    assert quorum.seal(guess, a.id, 2, context(a), "payment", EPOCH).tag.encode() not in stored
     # And one share does not open the seal.
     with exchange.db.read() as c:
         rows = c.execute(sa.select(tokens)).all()

@@ -134,7 +134,7 @@ def test_r07_only_suspects_are_matched_within_caps() -> None:
     assert "in no campaign" in refused(replace(draft, subject=replace(batch, others=1)), "R07")
     assert "cap" in refused(replace(draft, subject=replace(batch, size=10_001)), "R07")
     assert "budget" in refused(replace(draft, subject=replace(batch, sent_today=100_000)), "R07")
-    token = door.Token("0" * 32, "1" * 64, "2" * 88)
+    token = door.Token("0" * 32, "1" * 64, "2" * 96)
     assert release(draft, tokens=[token]).document.tokens == (token,)
 
 

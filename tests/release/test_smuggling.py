@@ -95,7 +95,7 @@ def documents() -> list[dict[str, Any]]:
         release(door.Draft(of, ledger="x"), POLICY, answer="retraction", value="error"),
         release(door.Draft(door.Statistic("D11", dict.fromkeys("abcde", 10), date(2026, 1, 1)), ledger="x"), POLICY),
         release(
-            door.Draft(door.Batch("payment", "2026q4", 3, 0, 1, 0), ledger="x"), POLICY, tokens=[door.Token("0" * 32, "1" * 64, "2" * 88)]
+            door.Draft(door.Batch("payment", "2026q4", 3, 0, 1, 0), ledger="x"), POLICY, tokens=[door.Token("0" * 32, "1" * 64, "2" * 96)]
         ),
     ]
     return [json.loads(m.canonical) for m in (mine, *more)]

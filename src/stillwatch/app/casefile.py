@@ -31,6 +31,7 @@ _PLAIN: Final = {
     "registration": "they signed up together or just before use",
     "network": "they call from one pool of addresses",
     "quota": "they do equal shares of work",
+    "partners": "suspicions at other labs share their traits",
 }
 
 

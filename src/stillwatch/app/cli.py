@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
-from rich.progress import Progress as Bar
-from rich.table import Table
 
 from stillwatch import __version__
-from stillwatch.app.console import stop
-from stillwatch.app.flow import Progress, Settings, detect
+from stillwatch.app.console import run, stop
+from stillwatch.app.flow import Settings
 from stillwatch.app.hub_cli import hub_app, key_holder_app
+from stillwatch.app.pool_cli import pool_app
 from stillwatch.app.range_cli import range_app
 from stillwatch.app.release_cli import release_app
 from stillwatch.evidence import campaign_from_json, explain, run_from_json
-from stillwatch.evidence.explain import day
-from stillwatch.intake import IntakeError
-from stillwatch.records import Case
-from stillwatch.store import StateError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Find, prove and stop adversarial distillation."
@@ -31,6 +24,7 @@ app = typer.Typer(
 app.add_typer(release_app, name="release")
 app.add_typer(hub_app, name="hub")
 app.add_typer(key_holder_app, name="key-holder")
+app.add_typer(pool_app, name="pool")
 app.add_typer(range_app, name="range")
 
 
@@ -67,7 +61,7 @@ def detect_command(
 ) -> None:
     """Find distillation campaigns in API logs."""
     console = Console(stderr=True)
-    _run(Settings(logs, out, accounts, key, max_false_alarms, show_text, state=state, window=window), console)
+    run(Settings(logs, out, accounts, key, max_false_alarms, show_text, state=state, window=window), console)
 
 
 @app.command("explain")
@@ -104,57 +98,7 @@ def demo_command(
     console.print(f"Building a small world in {world} (seed {seed}) ...")
     summary = build_world(small_world(), seed=seed, out=world)
     console.print(f"{summary.calls:,} calls of {summary.accounts:,} accounts; one ring of {summary.ring_accounts} among them.")
-    _run(Settings([str(world / "calls.jsonl.gz")], out / "found", world / "accounts.csv"), console)
-
-
-def _run(settings: Settings, console: Console) -> None:
-    columns = (TextColumn("{task.description:>16}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
-    try:
-        with Bar(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("start", total=None)
-            progress = Progress(
-                step=lambda name: bar.update(task, description=name),
-                size=lambda n: bar.update(task, total=n),
-                read=lambda n: bar.advance(task, n),
-            )
-            case = detect(settings, progress, now=time.time())
-    except (IntakeError, StateError) as error:
-        stop(str(error))
-    except KeyboardInterrupt:
-        console.print("Stopped; nothing was written but what an earlier run had finished. Run the same command again to start over.")
-        raise typer.Exit(130) from None
-    _table(case, settings, Console())
-
-
-def _table(case: Case, settings: Settings, console: Console) -> None:
-    run = case.run
-    if case.campaigns:
-        table = Table(title=f"{len(case.campaigns)} campaigns" if len(case.campaigns) > 1 else "1 campaign")
-        for name, side in (
-            ("campaign", "left"),
-            ("accounts", "right"),
-            ("calls", "right"),
-            ("first call", "left"),
-            ("bits", "right"),
-            ("techniques", "left"),
-        ):
-            table.add_column(name, justify=side, no_wrap=name == "campaign")  # type: ignore[arg-type]
-        for c in case.campaigns:
-            table.add_row(c.id, str(c.accounts), f"{c.calls:,}", day(c.first), f"{c.bits:.1f}", " ".join(i for i, _ in c.techniques))
-        console.print(table)
-    else:
-        console.print(f"No campaign: none of {run.units_tested:,} groups passed the threshold of {run.threshold_bits:.1f} bits.")
-    console.print(f"{run.calls:,} calls of {run.accounts:,} accounts read in {sum(run.timings.values()):.1f} s.", highlight=False)
-    for notice in run.notices:
-        console.print(f"Note: {notice}", highlight=False, markup=False)
-    if run.rejected:
-        console.print(
-            f"{run.rejected:,} rows could not be used; see {settings.out / 'quarantine.jsonl'}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-    console.print(f"Report: {settings.out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+    run(Settings([str(world / "calls.jsonl.gz")], out / "found", world / "accounts.csv"), console)
 
 
 def main() -> None:

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 
 import narwhals as nw
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from stillwatch import __version__, campaign, link
 from stillwatch.app.casefile import Builder, Material
 from stillwatch.evidence import campaign_to_json, render_report, run_to_json, to_json_line
-from stillwatch.intake import Identity, Quarantine, Reader, expand, load_or_create_key, read_accounts
+from stillwatch.intake import Identity, Quarantine, Reader, canonical, expand, load_or_create_key, read_accounts
 from stillwatch.records import ACCOUNT_RESULTS, ACCOUNTS, ATTRIBUTED, Case, RunRecord
 from stillwatch.sketch import RECIPE, sketch_batch
 from stillwatch.store import Engine, Source, Spool, write_atomically
 
 HARNESS = ["client", "system", "tools"]
+#: Addresses of an account that are sent for matching.
+ADDRESSES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,31 @@ class Settings:
     memory: str = "3GB"
     state: Path | None = None
     window: float | None = None  # days up to the newest call
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A group below the threshold that is worth asking partners about; traits by kind, in clear."""
+
+    bits: float
+    accounts: frozenset[str]
+    first: float
+    last: float
+
+
+@dataclass(slots=True)
+class Look:
+    """What pooled detection adds to a run: what partners answered goes in, suspicions and the suspects' traits come out.
+
+    ``asked`` and ``shared`` are values by kind of trait: sent for matching, and found with partners too.  ``groups`` are the accounts of each suspicion of the
+    first look.  ``traits`` are account -> kind -> values.
+    """
+
+    asked: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    shared: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    groups: Sequence[frozenset[str]] = ()
+    suspicions: list[Suspicion] = field(default_factory=list)
+    traits: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -64,11 +93,11 @@ class Progress:
             self.step(name)
 
 
-def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
+def detect(settings: Settings, progress: Progress, *, now: float, look: Look | None = None) -> Case:
     """Find campaigns in logs and write the results to ``settings.out``.
 
     Output files appear whole or not at all; whatever breaks the run off, the spool of texts is removed.  With a state, files that it holds are not read
-    again, and the answer is that of one run over everything it holds.
+    again, and the answer is that of one run over everything it holds.  ``look`` is for pooled detection, and not with a state.
 
     Raises:
         IntakeError: the input as a whole cannot be used.
@@ -78,7 +107,7 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
     if settings.state is not None:
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = load_or_create_key(settings.key or (settings.state or settings.out) / "identity.key")
-    identity = Identity(key)
+    identity = Identity(key, remember=look is not None)
     named = expand(settings.logs)
     notices: list[str] = []
     with ExitStack() as stack:
@@ -121,6 +150,9 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
         calls = engine.keep("calls", link.with_owner(raw, engine.keep("owners", owners)))
         by_harness = engine.fetch(link.streams(link.harness_calls(calls), HARNESS))
         pop = campaign.describe(joined, owners.column("owner").to_numpy(), addresses, by_harness)
+        if look is not None:
+            own = _traits(pop, joined, identity)
+            pop = _with_partners(pop, own, look)
         early = int((pop.first < pop.created).sum())
         if early:
             notices.append(f"{early} accounts called before the sign-up record says they were created: check the clocks")
@@ -152,6 +184,11 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
             # There may be a million groups; only those that can still pass are kept whole.
             if scored.passes(least):
                 passing[len(tested)] = scored
+            if look is not None and (scored.passes(least) or scored.suspicious()):
+                hidden = group.who[~pop.declared[group.who]]
+                names = frozenset(pop.accounts[w] for w in hidden)
+                look.suspicions.append(Suspicion(scored.bits, names, float(group.first.min()), float(group.last.max())))
+                look.traits.update((pop.accounts[w], own[w]) for w in hidden)
             tested.append(scored.bits)
         threshold = campaign.threshold_bits(len(tested), settings.max_false_alarms)
         rings = campaign.rings(pop, list(passing.values()), threshold)
@@ -189,6 +226,68 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
             spool.forget(begin)
     progress.enter("")
     return case
+
+
+def _traits(pop: campaign.Population, joined: Sequence[Mapping[str, object]], identity: Identity) -> list[dict[str, frozenset[str]]]:
+    """[accounts] canonical values by kind of trait: cards, addresses, and mail domains that few use."""
+    out = []
+    few = max(3, len(pop.accounts) // 100)
+    for who, row in enumerate(joined):
+        mine: dict[str, frozenset[str]] = {}
+        if card := identity.plain(str(row.get("payment_ref"))):
+            mine["payment"] = frozenset({canonical(card)})
+        box, domain = identity.plain(str(row.get("mail_ref"))), identity.plain(str(row.get("mail_domain_ref")))
+        named = {f"mail {canonical(box)}"} if box else set()
+        code = pop.mail_domain.codes[who]
+        if domain and code >= 0 and pop.mail_domain.counts[code] <= few:
+            named.add(f"domain {canonical(domain)}")
+        if named:
+            mine["registration"] = frozenset(named)
+        _, codes = pop.addresses(np.array([who]))
+        rarest = sorted(codes.tolist(), key=lambda c: (pop.address_counts[c], c))[:ADDRESSES]
+        places = (identity.plain(pop.address_labels[c]) for c in rarest if pop.address_counts[c] <= campaign.CROWD)
+        if found := frozenset(canonical(p) for p in places if p):
+            mine["network"] = found
+        out.append(mine)
+    return out
+
+
+def _with_partners(pop: campaign.Population, own: Sequence[Mapping[str, frozenset[str]]], look: Look) -> campaign.Population:
+    """The population with what partners share of each account's traits.
+
+    Who shows one name everywhere - the same mail address or domain of his own, with the same card or address - and is verified or has a domain of his own is
+    an open customer of several labs: that is a known relation and no evidence.
+    """
+
+    def hits(kind: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        asked, shared = look.asked.get(kind, frozenset()), look.shared.get(kind, frozenset())
+        mine = [o.get(kind, frozenset()) for o in own]
+        return np.array([bool(m & asked) for m in mine], bool), np.array([bool(m & shared) for m in mine], bool)
+
+    flags, anything = {}, np.zeros(len(own), bool)
+    for kind in ("payment", "network"):
+        asked, shared = hits(kind)
+        flags[kind] = np.where(shared, 1, np.where(asked, 0, -1)).astype(np.int8)
+        anything |= shared
+    _, named = hits("registration")
+    domain = np.array([any(v.startswith("domain ") for v in o.get("registration", ())) for o in own], bool)
+    open_customer = named & anything & ((pop.verified == 1) | domain)
+    for f in flags.values():
+        f[open_customer] = -1
+    place = {a: i for i, a in enumerate(pop.accounts)}
+    rates = {kind: _usual_share(f, look.groups, place) for kind, f in flags.items()}
+    return replace(pop, partners=flags, partner_rates=rates, declared=pop.declared | open_customer)
+
+
+def _usual_share(flags: NDArray[np.int8], groups: Sequence[frozenset[str]], place: Mapping[str, int]) -> float:
+    """The median over suspicions of the share of accounts that partners share: few of the suspicions are rings, so rings do not set it."""
+    shares = []
+    for g in groups:
+        mine = flags[[place[a] for a in g if a in place]]
+        known = mine[mine >= 0]
+        if len(known):
+            shares.append(float((known == 1).mean()))
+    return float(np.median(shares)) if shares else 0.0
 
 
 def _command(s: Settings) -> str:

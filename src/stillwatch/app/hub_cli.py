@@ -26,7 +26,7 @@ from stillwatch.hub.database import Database, HubError, open_database
 from stillwatch.hub.keyholder import KeyHolder, deal
 from stillwatch.hub.log import LogError
 from stillwatch.hub.oprf import ProofError
-from stillwatch.hub.quorum import epoch_of
+from stillwatch.hub.quorum import Context, epoch_of
 from stillwatch.hub.server import Hub, Limits, new_token
 from stillwatch.store.desk import Desk, DeskError, open_desk, public_of, read_key, write_private
 
@@ -398,7 +398,9 @@ def contribute_command(
         members = [r["account"] for r in table if r["campaign"] == own.id]
         values = sharing.traits_of(accounts, members)
         holders = [KeyHolderClient(u, t.read_text().strip()) for u, t in zip(key_holder, key_holder_token, strict=True)]
-        told = sharing.contribute(home, folder.name, values, len(members), connected(home), holders, time.time())
+        days = [datetime.fromtimestamp(t, UTC).date() for t in (own.first, own.last)]
+        context = Context(folder.name, days[0], days[1])
+        told = sharing.contribute(home, context, values, len(members), connected(home), holders, time.time())
     except (DeskError, ClientError, ProofError, OSError) as error:
         stop(str(error))
     for trait, said in told.items():
@@ -420,7 +422,7 @@ def answers_command(desk: DeskDir) -> None:
     mine = state.get("tags", {})
     by: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for a in found:
-        by.setdefault((mine.get(a["tag"], "unknown"), a["trait"]), []).append(a)
+        by.setdefault((mine.get(a["tag"], ["unknown"])[0], a["trait"]), []).append(a)
     for (campaign, trait), some in sorted(by.items()):
         others = sorted({c for a in some for c in a["campaigns"]} - {campaign})
         print(

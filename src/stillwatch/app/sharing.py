@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -21,6 +20,7 @@ from stillwatch import release as door
 from stillwatch.evidence import campaign_from_json
 from stillwatch.hub import quorum, wire
 from stillwatch.hub.client import HubClient, KeyHolderClient, Pushed, tokens_of
+from stillwatch.intake import canonical
 from stillwatch.store.desk import Desk, DeskError, public_of
 
 #: Why each class of content stays.
@@ -35,6 +35,8 @@ STAYS: Final = {
     "reasons": "the detector's reasons, with counts",
     "free-text": "free text",
 }
+#: Traits of one batch; with padding it stays within what a document holds.
+BATCH_TOKENS: Final = 8192
 ACTIONS: Final = ("watch", "prioritise", "limit", "block", "none")
 
 
@@ -173,10 +175,10 @@ def send(desk: Desk, folder: Path, hub: HubClient, now: float) -> Pushed:
 def _withdraw_traits(desk: Desk, hub: HubClient, campaign: str, now: float) -> None:
     """What was sent for matching on account of a campaign goes with it."""
     tags = desk.state().get("tags", {})
-    gone = sorted(t for t, c in tags.items() if c == campaign)
+    gone = sorted(t for t, (c, _, _) in tags.items() if c == campaign)
     if gone:
         count = hub.withdraw(gone)
-        desk.remember(tags={t: c for t, c in tags.items() if c != campaign})
+        desk.remember(tags={t: x for t, x in tags.items() if x[0] != campaign})
         desk.record("tokens-withdrawn", {"campaign": campaign, "tokens": count}, now)
 
 
@@ -300,24 +302,24 @@ def traits_of(accounts: Path, wanted: Iterable[str]) -> dict[str, list[str]]:
                     domains.append(canonical(row["email"].rpartition("@")[2]))
     except OSError as error:
         raise DeskError(f"{accounts}: cannot be read ({error.strerror}); name the sign-up records as CSV") from None
-    return {"payment": sorted(payment), "registration": sorted({d for d in domains if domains.count(d) > 1})}
-
-
-def canonical(value: str) -> str:
-    """The one form of a trait's value."""
-    return unicodedata.normalize("NFKC", value).strip().casefold()
+    return {"payment": sorted(payment), "registration": sorted({f"domain {d}" for d in domains if domains.count(d) > 1})}
 
 
 def contribute(
     desk: Desk,
-    campaign: str,
+    context: quorum.Context,
     values: Mapping[str, Sequence[str]],
     accounts: int,
     hub: HubClient,
     holders: Sequence[KeyHolderClient],
     now: float,
 ) -> dict[str, Any]:
-    """Blind the traits of a released campaign's accounts and send them for matching; returns what became of each kind.
+    """Blind the traits of suspect accounts and send them for matching, padded; returns what became of each kind.
+
+    Args:
+        context: what is sealed with them: a released campaign or the mark of a suspicion, and its days.
+        values: canonical values by kind of trait.
+        accounts: how many accounts they are of.
 
     Raises:
         DeskError: a rule forbids it.
@@ -325,29 +327,39 @@ def contribute(
     epoch, threshold, out = quorum.epoch_of(_day(now)), hub.directory().quorum, {}
     state = desk.state()
     pins, mine = dict(state.get("keys", {})), dict(state.get("tags", {}))
-    for trait, some in values.items():
-        if not some:
-            continue
-        sent = sum(
-            e["detail"]["tokens"]
-            for e in desk.ledger()
-            if e["kind"] == "tokens" and e["detail"]["trait"] == trait and e["at"][:10] == _day(now).isoformat()
-        )
-        draft = door.Draft(door.Batch(trait, epoch, accounts, 0, len(some), sent), ledger=desk.member)
-        outputs, public = tokens_of(some, trait, epoch, holders, pins.get(f"{trait} {epoch}"))
-        pins[f"{trait} {epoch}"] = public
-        tokens = [quorum.seal(t, desk.member, threshold, campaign, trait, epoch) for t in outputs]
-        made = door.prepare(draft, desk.policy, _day(now), tokens=tokens)
-        if isinstance(made, door.Withheld):
-            why = [{"rule": r.rule, "reason": r.reason, "reference": r.reference} for r in made.refusals]
-            desk.record("withheld", {"subject": f"{trait} tokens of {campaign}", "refusals": why}, now)
-            raise DeskError("; ".join(f"{r.rule}: {r.reason}" for r in made.refusals))
-        told = hub.send_tokens(quorum.sign_batch(made, desk.key))
-        desk.record("tokens", {"campaign": campaign, "trait": trait, "epoch": epoch, "tokens": len(tokens), "release": made.id}, now)
-        mine |= {t.tag: campaign for t in tokens}
-        out[trait] = dict(told)
+    for trait, every in values.items():
+        outputs, public = tokens_of(every, trait, epoch, holders, pins.get(f"{trait} {epoch}")) if every else ([], "")
+        if public:
+            pins[f"{trait} {epoch}"] = public
+        said = {"taken": 0, "answered": 0}
+        for start in range(0, len(outputs), BATCH_TOKENS):
+            some = outputs[start : start + BATCH_TOKENS]
+            tokens = [quorum.seal(t, desk.member, threshold, context, trait, epoch) for t in some]
+            made = _tokens_release(desk, trait, epoch, tokens, context.campaign, accounts, now)
+            told = hub.send_tokens(quorum.sign_batch(made, desk.key))
+            said = {"taken": said["taken"] + len(some), "answered": said["answered"] + told["answered"]}
+            desk.record(
+                "tokens", {"campaign": context.campaign, "trait": trait, "epoch": epoch, "tokens": len(some), "release": made.id}, now
+            )
+            mine |= {t.tag: [context.campaign, trait, v] for t, v in zip(tokens, every[start : start + BATCH_TOKENS], strict=True)}
+        if every:
+            out[trait] = said
     desk.remember(keys=pins, tags=mine)
     return out
+
+
+def _tokens_release(desk: Desk, trait: str, epoch: str, tokens: list[door.Token], subject: str, accounts: int, now: float) -> door.Release:
+    today = _day(now).isoformat()
+    sent = sum(
+        e["detail"]["tokens"] for e in desk.ledger() if e["kind"] == "tokens" and e["detail"]["trait"] == trait and e["at"][:10] == today
+    )
+    draft = door.Draft(door.Batch(trait, epoch, accounts, 0, len(tokens), sent), ledger=desk.member)
+    made = door.prepare(draft, desk.policy, _day(now), tokens=[*tokens, *quorum.padding(len(tokens))])
+    if isinstance(made, door.Withheld):
+        why = [{"rule": r.rule, "reason": r.reason, "reference": r.reference} for r in made.refusals]
+        desk.record("withheld", {"subject": f"{trait} tokens of {subject}", "refusals": why}, now)
+        raise DeskError("; ".join(f"{r.rule}: {r.reason}" for r in made.refusals))
+    return made
 
 
 def found_campaign(directory: Path, named: str) -> records.Campaign:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -66,6 +67,11 @@ class Population:
     address_first: NDArray[np.float64]  # first and last call from each address, by anybody
     address_last: NDArray[np.float64]
     address_labels: tuple[str, ...]
+    #: What partners' suspicions share with each account, by kind of trait: 1 shared, 0 sent for matching and not shared, -1 not sent.  Empty: nobody was asked.
+    partners: Mapping[str, NDArray[np.int8]] = field(default_factory=dict)
+    partner_rates: Mapping[str, float] = field(
+        default_factory=dict
+    )  # by kind, the usual share of a suspicion's accounts that partners share
 
     def addresses(self, who: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(position in ``who``, address code) for every address of these accounts."""

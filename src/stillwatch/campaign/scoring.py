@@ -28,6 +28,13 @@ MIN_OWNERS: Final = 3
 MEMBER: Final = 3.0
 MIN_CALLS: Final = 8
 
+#: Local bits without which no word of partners counts (rule R02), and the most that their word may weigh, whoever lies.
+LOCAL_FLOOR: Final = 2.5
+PARTNERS_CAP: Final = 12.0
+#: Of honest suspects, one in ten at least is taken to be a customer of several labs who is suspected there too: an assumption, raised by what is seen.
+RAREST: Final = 0.1
+_SHARES: Final = np.array([0.3, 0.6, 0.9])
+
 #: Names of the classes that say who operates the accounts, in the order of the report.
 OPERATOR: Final = ("payment", "mail", "registration", "network", "quota")
 
@@ -71,11 +78,18 @@ class Score:
     member_bits: NDArray[np.float64]
     legs: int
     pure: bool = False
+    local: float | None = None  # bits without partners' word; None where nobody was asked
     explained: frozenset[str] = field(default_factory=frozenset)
 
     def passes(self, threshold: float) -> bool:
-        """Whether it is a campaign at this threshold in bits."""
-        return self.bits >= threshold and self.legs >= 2 and self.pure
+        """Whether it is a campaign at this threshold in bits.  Partners' word counts only beside local evidence, and as one leg of the two."""
+        own = self.local is None or self.local >= LOCAL_FLOOR
+        return self.bits >= threshold and self.legs >= 2 and self.pure and own
+
+    def suspicious(self) -> bool:
+        """Whether it is worth asking partners about: disjoint work, some evidence of one operator, and nothing honest that explains it."""
+        slices = next(f.bits for f in self.findings if f.id == "slices")
+        return self.relation is None and slices > 0 and self.bits >= LOCAL_FLOOR and self.legs >= 1
 
 
 def _trait_bits(t: Trait, reps: NDArray[np.int64], who: NDArray[np.int64]) -> tuple[float, int, int, int]:
@@ -124,6 +138,25 @@ def _quota(group: Group, reps: NDArray[np.intp]) -> Finding:
     return Finding("quota", min(CLASS_CAP, max(UNEVEN_FLOOR, even_bits(calls))), text)
 
 
+def _partners(pop: Population, reps: NDArray[np.int64]) -> Finding:
+    """Overlap with partners' suspicions, against how usual it is for this lab's suspicions: honest customers of several labs overlap too.
+
+    A likelihood ratio of a share of 30, 60 or 90 % (equally likely) against that rate; the strongest kind of trait counts, none twice.
+    """
+    best = Finding("partners", 0.0, "Partners: none of these accounts' traits was sent for matching.", assessed=False)
+    for kind, flags in pop.partners.items():
+        n, k = int((flags[reps] >= 0).sum()), int((flags[reps] == 1).sum())
+        if n < 2:
+            continue
+        rate = min(0.5, max(RAREST, pop.partner_rates.get(kind, 0.0)))
+        logs = k * np.log2(_SHARES / rate) + (n - k) * np.log2((1 - _SHARES) / (1 - rate))
+        bits = float(min(PARTNERS_CAP, np.log2(np.exp2(logs - logs.max()).mean()) + logs.max() - np.log2(max(1, len(pop.partners)))))
+        if not best.assessed or bits > best.bits:
+            text = f"Partners: {k} of {n} accounts have a {kind} trait that suspicions at other labs show too; {rate:.0%} is taken to be usual."
+            best = Finding("partners", max(-PARTNERS_CAP, bits), text)
+    return best
+
+
 def _relation(pop: Population, reps: NDArray[np.int64]) -> tuple[str | None, frozenset[str]]:
     """A known honest relation that explains shared traits, and the classes it explains."""
     domains, cards = pop.mail_domain.codes[reps], pop.payment.codes[reps]
@@ -167,7 +200,20 @@ def _membership(pop: Population, group: Group, reference: NDArray[np.bool_]) -> 
             continue
         others = (shares[reference].sum() - (shares & reference) + 0.5) / (n_in - reference + 1.0)
         bits += np.where(shares, np.log2(others / base), np.log2((1 - others) / (1 - base)))
-    return bits
+    return bits + _partners_membership(pop, who, reference)
+
+
+def _partners_membership(pop: Population, who: NDArray[np.int64], reference: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Bits for each account by whether partners share a trait of it, as the other reference accounts predict it; the strongest kind counts."""
+    best = np.zeros(len(who))
+    for kind, flags in pop.partners.items():
+        mine = flags[who]
+        rate = min(0.5, max(RAREST, pop.partner_rates.get(kind, 0.0)))
+        one, asked = (mine == 1) & reference, (mine >= 0) & reference
+        inside = (one.sum() - one + 0.5) / (asked.sum() - asked + 1.0)
+        bits = np.where(mine == 1, np.log2(inside / rate), np.where(mine == 0, np.log2((1 - inside) / (1 - rate)), 0.0))
+        best = np.where(np.abs(bits) > np.abs(best), bits, best)
+    return np.clip(best, -6.0, 6.0)
 
 
 def _predicted(t: Trait, codes: NDArray[np.int64], reference: NDArray[np.bool_], least: float) -> NDArray[np.float64]:
@@ -269,6 +315,12 @@ def score(pop: Population, group: Group, least: float = 0.0) -> Score:
 
     total = sum(f.bits for f in findings)
     legs = sum(f.bits >= LEG for f in findings if f.id in OPERATOR)
+    local = None
+    if pop.partners and relation is None:
+        findings.append(_partners(pop, reps))
+        local = total
+        if legs >= 1 and local >= LOCAL_FLOOR:
+            total, legs = total + findings[-1].bits, legs + (findings[-1].bits >= LEG)
     # Who says openly whom he belongs to is not part of a hidden ring; his calls still count against its purity.
     hidden = ~pop.declared[group.who]
     member = hidden.copy()
@@ -300,5 +352,6 @@ def score(pop: Population, group: Group, least: float = 0.0) -> Score:
         member_bits=member_bits,
         legs=legs,
         pure=bool(pure),
+        local=local,
         explained=explained,
     )

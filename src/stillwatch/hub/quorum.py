@@ -10,11 +10,11 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from hashlib import sha256, sha512
 from itertools import combinations, islice
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import rfc8785
 import sqlalchemy as sa
@@ -29,10 +29,12 @@ from stillwatch.hub.tables import answers as answers_table
 from stillwatch.hub.tables import members, tokens
 from stillwatch.hub.wire import key_id
 from stillwatch.release import DocumentError, Release, Token, Tokens, reopen, to_plain
+from stillwatch.release.document import MAX_TOKENS, NAMESPACE
 
 #: How long a tag is kept, in days, and how many combinations of shares are tried where some are bad.
 KEEP: Final = 90
 _TRIES: Final = 1000
+_DAY_0: Final = date(2020, 1, 1)
 _STEP: Final = 500  # values in one query
 
 
@@ -42,18 +44,6 @@ class QuorumError(ValueError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a contributor is told about a tag of its own."""
-
-    seq: int
-    trait: str
-    epoch: str
-    tag: str
-    at_least: int
-    campaigns: tuple[str, ...]
 
 
 def epoch_of(day: date) -> str:
@@ -78,29 +68,59 @@ def _seal_key(secret: bytes) -> bytes:
     return sha256(b"stillwatch quorum 1 seal\x00" + secret).digest()
 
 
-def seal(token: bytes, member: str, threshold: int, campaign: str, trait: str, epoch: str) -> Token:
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a submission says beside its tag, opened at quorum only: a campaign (or a suspicion's mark) and the days it was seen."""
+
+    campaign: str
+    first: date
+    last: date
+
+
+def suspicion_mark(member: str, epoch: str) -> str:
+    """Stands for a campaign where a lab has none yet, only a suspicion."""
+    return f"campaign--{uuid5(NAMESPACE, f'suspicion {member} {epoch}')}"
+
+
+def seal(token: bytes, member: str, threshold: int, context: Context, trait: str, epoch: str) -> Token:
     """A member's submission for one trait.
 
     Args:
         token: the OPRF's output, 64 bytes.
         member: fingerprint of the member's key.
         threshold: members that must come together.
-        campaign: the campaign's id, the only context that is sealed.
+        context: what is sealed.
     """
     coefficients = [sodium.scalar_of(_derive(token, b"coefficient %d" % i)) for i in range(threshold)]
     tag, nonce = _derive(token, b"tag")[:16], os.urandom(12)
     bound = rfc8785.dumps([trait, epoch, tag.hex(), member])
-    sealed = nonce + ChaCha20Poly1305(_seal_key(coefficients[0])).encrypt(nonce, UUID(campaign.partition("--")[2]).bytes, bound)
+    sealed = nonce + ChaCha20Poly1305(_seal_key(coefficients[0])).encrypt(nonce, _packed(context), bound)
     return Token(tag.hex(), oprf.polynomial(coefficients, _point(member)).hex(), sealed.hex())
 
 
-def open_seals(rows: Sequence[Any], threshold: int) -> dict[str, str]:
+def _packed(context: Context) -> bytes:
+    days = ((d - _DAY_0).days.to_bytes(2, "big") for d in (context.first, context.last))
+    return UUID(context.campaign.partition("--")[2]).bytes + b"".join(days)
+
+
+def _unpacked(plain: bytes) -> Context:
+    first, last = (_DAY_0 + timedelta(days=int.from_bytes(plain[at : at + 2], "big")) for at in (16, 18))
+    return Context(f"campaign--{UUID(bytes=plain[:16])}", first, last)
+
+
+def padding(count: int) -> list[Token]:
+    """Random tokens that fill a batch up to the next power of two (at least 64), so that its size tells little."""
+    size = max(64, 1 << (count - 1).bit_length()) if count else 64
+    return [Token(os.urandom(16).hex(), sodium.random_scalar().hex(), os.urandom(48).hex()) for _ in range(min(size, MAX_TOKENS) - count)]
+
+
+def open_seals(rows: Sequence[Any], threshold: int) -> dict[str, Context]:
     """Contexts by member's key, of as many submissions of one tag as open with one secret.
 
     Args:
         rows: key, share, sealed, trait, epoch, tag of distinct owners' submissions.
     """
-    best: dict[str, str] = {}
+    best: dict[str, Context] = {}
     for some in islice(combinations(rows, threshold), _TRIES):
         points = [_point(r.key) for r in some]
         secret = bytes(32)
@@ -115,7 +135,7 @@ def open_seals(rows: Sequence[Any], threshold: int) -> dict[str, str]:
                 plain = cipher.decrypt(data[:12], data[12:], rfc8785.dumps([r.trait, r.epoch, r.tag, r.key]))
             except InvalidTag:
                 continue
-            opened[r.key] = f"campaign--{UUID(bytes=plain)}"
+            opened[r.key] = _unpacked(plain)
         if len(opened) > len(best):
             best = opened
         if len(best) == len(rows):
@@ -189,7 +209,10 @@ def _answer(rows: Sequence[Any], threshold: int) -> bytes | None:
     if len(contexts) < threshold:
         return None
     # How many there are beyond the quorum is nobody's business.
-    return rfc8785.dumps({"at_least": threshold, "campaigns": sorted(set(contexts.values()))})
+    spans = sorted({(x.first.isoformat(), x.last.isoformat()) for x in contexts.values()})
+    return rfc8785.dumps(
+        {"at_least": threshold, "campaigns": sorted({x.campaign for x in contexts.values()}), "spans": [list(s) for s in spans]}
+    )
 
 
 def _batch(body: Any, member: Member) -> tuple[Release, Tokens]:

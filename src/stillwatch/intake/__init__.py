@@ -2,7 +2,7 @@
 
 from stillwatch.intake.accounts import read_accounts
 from stillwatch.intake.errors import IntakeError
-from stillwatch.intake.identity import Identity, load_or_create_key, mail_shape
+from stillwatch.intake.identity import Identity, canonical, load_or_create_key, mail_shape
 from stillwatch.intake.quarantine import Quarantine
 from stillwatch.intake.reading import FileReport, Reader, expand, read_calls
 
@@ -12,6 +12,7 @@ __all__ = [
     "IntakeError",
     "Quarantine",
     "Reader",
+    "canonical",
     "expand",
     "load_or_create_key",
     "mail_shape",

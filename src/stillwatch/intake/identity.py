@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import stat
+import unicodedata
 from pathlib import Path
 from typing import Final
 
@@ -107,17 +108,34 @@ def mail_shape(local: str) -> str:
     return "".join(out)
 
 
+def canonical(value: str) -> str:
+    """The one form of a trait's value that all labs come to before it is blinded: NFKC, no outer blanks, case folded.
+
+    >>> canonical(" \uff23ARD-2 ")
+    'card-2'
+    """
+    return unicodedata.normalize("NFKC", value).strip().casefold()
+
+
 class Identity:
     """Makes keyed references.  Holds the key; share one per process.  Bounded memory: caches are emptied at 200,000 entries."""
 
-    def __init__(self, key: bytes) -> None:
-        """Take the 32-byte key.  Raises ValueError on another length."""
+    def __init__(self, key: bytes, *, remember: bool = False) -> None:
+        """Take the 32-byte key.  Raises ValueError on another length.
+
+        With ``remember``, values can be asked back by their reference (``plain``), for the few that are blinded for matching; memory then grows.
+        """
         if len(key) != KEY_BYTES:
             raise ValueError(f"an identity key has {KEY_BYTES} bytes, not {len(key)}")
         self._key = key
         self._refs: dict[tuple[str, str], str] = {}
         self._mails: dict[str, Mail] = {}
         self._addresses: dict[str, Address] = {}
+        self._plain: dict[str, str] | None = {} if remember else None
+
+    def plain(self, ref: str) -> str | None:
+        """The value behind a reference, where it was remembered."""
+        return self._plain.get(ref) if self._plain is not None else None
 
     def __repr__(self) -> str:
         return "Identity(<key withheld>)"
@@ -198,7 +216,10 @@ class Identity:
 
     def _digest(self, kind: str, plain: str) -> str:
         message = kind.encode() + b"\0" + plain.encode("utf-8", "replace")
-        return hmac.digest(self._key, message, "sha256")[:16].hex()
+        made = hmac.digest(self._key, message, "sha256")[:16].hex()
+        if self._plain is not None:
+            self._plain[made] = plain
+        return made
 
     def _address(self, value: str) -> Address:
         plain = value.split(",", 1)[0].strip()

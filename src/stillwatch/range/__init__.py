@@ -1,6 +1,6 @@
 """The cyber range: labelled worlds of honest customers and rings, written as the logs a gateway would write."""
 
-from stillwatch.range.spec import SpecError, WorldSpec, load_spec, scaled_world, small_world
+from stillwatch.range.spec import SpecError, WorldSpec, allied_world, load_spec, scaled_world, small_world
 from stillwatch.range.world import Summary, build_world
 
-__all__ = ["SpecError", "Summary", "WorldSpec", "build_world", "load_spec", "scaled_world", "small_world"]
+__all__ = ["SpecError", "Summary", "WorldSpec", "allied_world", "build_world", "load_spec", "scaled_world", "small_world"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from random import Random
 from typing import TypeAlias
 
 from stillwatch.range import texts
@@ -220,6 +221,51 @@ def migration(place: Place, shared: Rng, rng: Rng, index: int) -> Iterator[Call]
             yield call
 
 
+def _same_everywhere(place: Place, what: str, index: int) -> Random:
+    """Random numbers that are the same at every lab."""
+    return Random(f"{place.seed}/multihoming/{what}/{index}")
+
+
+def multihoming_company(place: Place, shared: Rng, rng: Rng, index: int) -> Iterator[Call]:
+    """One company's account at this lab; it grades with the public kit or runs its own prompt, as it does at the other labs."""
+    own = _same_everywhere(place, "company", index)
+    domain, card, desk, created = f"firm-{token(own, 6)}.example", token(own, 16), address(own), place.begin - own.uniform(30, 500) * DAY
+    kit, system, rubric = own.random() < 0.5, _system(own, 3000 + index), f"{texts.clause(own)} counts."
+    who = Account(
+        f"u-{token(rng, 12)}",
+        created + rng.uniform(0, 20) * DAY,
+        f"{pick(own, ROLES)}@{domain}",
+        card,
+        "business",
+        "",
+        "",
+        int(own.random() < 0.8),
+        "multihoming",
+    )
+    for at in waking(rng, place.begin, place.spec.days, heavy(rng, 1.5, place.spec.honest.multihoming.calls / 2, 2000), who.created_at):
+        if kit:
+            text = texts.RUBRIC.format(r=rubric, x=texts.task(rng, rng.randrange(10**7)), y=f"{texts.clause(rng)}. {texts.clause(rng)}.")
+            yield Call(at, who, "multihoming", user(text), "model-large", {"temperature": 0}, "grader-kit/2.1", desk)
+        else:
+            note = [{"role": "system", "content": system}, *user(f"{texts.clause(rng)}; lot {rng.randrange(10**8)}")]
+            yield Call(at, who, "multihoming", note, "model-small", {"temperature": 0}, "OpenAI/Python 2.4.0", desk)
+
+
+def multihoming_person(place: Place, shared: Rng, rng: Rng, index: int) -> Iterator[Call]:
+    """One person's account at this lab: the same card, mail name and address as at the other labs, and the same question now and then."""
+    own = _same_everywhere(place, "person", index)
+    who = person(own, place.begin, "multihoming")
+    who.account = f"u-{token(rng, 12)}"
+    times = waking(
+        rng, place.begin, place.spec.days, heavy(rng, place.spec.honest.chat.tail, 4, place.spec.honest.chat.most), who.created_at
+    )
+    asked = place.ask(own)
+    for at, call in zip(times, chatting(rng, place, who, times, "multihoming"), strict=True):
+        if at == times[0]:  # people compare models
+            call.messages = user(asked)
+        yield call
+
+
 def honest(place: Place) -> list[Population]:
     """The honest populations of one lab."""
     h = place.spec.honest
@@ -237,4 +283,6 @@ def honest(place: Place) -> list[Population]:
         ("release", h.release.accounts, h.release.calls, partial(release, place)),
         ("synthetic", h.synthetic.accounts, h.synthetic.calls, partial(synthetic, place)),
         ("migration", h.migration.companies, h.migration.calls, partial(migration, place)),
+        ("multihoming-companies", h.multihoming.companies, h.multihoming.calls, partial(multihoming_company, place)),
+        ("multihoming-people", h.multihoming.people, 12.0, partial(multihoming_person, place)),
     ]

@@ -116,6 +116,14 @@ class Migration(_Part, frozen=True):
     calls: int = 100
 
 
+class Multihoming(_Part, frozen=True):
+    """Honest customers of every lab: companies with one card and mail domain, and people with one card, mail name and address; the same at each lab."""
+
+    companies: int = 0
+    people: int = 0
+    calls: int = 40  # of a company at each lab
+
+
 class Honest(_Part, frozen=True):
     """Honest populations of one lab; sizes are counts."""
 
@@ -131,6 +139,7 @@ class Honest(_Part, frozen=True):
     release: Release = Release()
     synthetic: Synthetic = Synthetic()
     migration: Migration = Migration()
+    multihoming: Multihoming = Multihoming()
 
 
 class Ring(_Part, frozen=True):
@@ -380,3 +389,29 @@ def scaled_world(calls: int) -> WorldSpec:
         ),
         campaigns=(Ring(name="hydra", accounts=max(3, round(30 * f)), pool=max(6, round(60 * f))),),
     )
+
+
+def allied_world(labs: int) -> WorldSpec:
+    """Rings of 8 and 15 quiet accounts at each of ``labs`` labs, whose cards are shared between labs and never within one; honest customers of several labs."""
+    quiet = Ring(name="quiet", accounts_per_card=labs, mail="people", addresses_per_account=2, age_days=200.0, verified=0.5)
+    few = {
+        "name": "thin-a",
+        "accounts": 8 * labs,
+        "calls": 12.0,
+        "camouflage": 1.0,
+        "pool": 133 * labs,
+        "techniques": {"D11": 1.0},
+        "variants": 2,
+    }
+    more = {
+        "name": "thin-b",
+        "accounts": 15 * labs,
+        "calls": 8.0,
+        "camouflage": 2.0,
+        "pool": 200 * labs,
+        "techniques": {"D18": 1.0},
+        "variants": 3,
+    }
+    rings = (msgspec.structs.replace(quiet, **few), msgspec.structs.replace(quiet, **more, languages=2))
+    honest = Honest(chat=Chat(accounts=1500), multihoming=Multihoming(companies=25, people=60))
+    return WorldSpec(name="thin-rings", labs=labs, honest=honest, campaigns=rings)

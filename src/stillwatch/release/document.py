@@ -136,7 +136,7 @@ class Token(Part, frozen=True):
 
     tag: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$", max_length=32)]
     share: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$", max_length=64)]
-    sealed: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{88}$", max_length=88)]
+    sealed: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{96}$", max_length=96)]
 
 
 class Tokens(Part, frozen=True, tag="tokens", tag_field="kind"):
