@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pyarrow.parquet as pq
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -27,7 +28,7 @@ from stillwatch.hub.client import HubClient, KeyHolderClient
 from stillwatch.hub.database import Database, open_database
 from stillwatch.hub.keyholder import KeyHolder
 from stillwatch.hub.server import Hub, Limits, new_token
-from stillwatch.range import build_world
+from stillwatch.range import allied_world, build_world
 from stillwatch.store.desk import Desk, make_desk
 
 
@@ -49,6 +50,7 @@ class Alliance:
     hubs: list[HubClient] = field(default_factory=list)
     holders: list[KeyHolderClient] = field(default_factory=list)
     servers: list[uvicorn.Server] = field(default_factory=list)
+    bytes: int = 0
 
     def __post_init__(self) -> None:
         db = Database(open_database(str(self.home / "hub.db")))
@@ -63,8 +65,19 @@ class Alliance:
                 db.enrol(c, f"lab-{n + 1}", owner=f"lab-{n + 1}", role="security", token=token, public=desk.key.public_key(), now=1)
             holder.enrol(f"lab-{n + 1}", f"blind-{n + 1}")
             self.desks.append(desk)
-            self.hubs.append(HubClient(url, token))
-            self.holders.append(KeyHolderClient(holder_url, f"blind-{n + 1}"))
+            self.hubs.append(HubClient(url, token, self._counted()))
+            self.holders.append(KeyHolderClient(holder_url, f"blind-{n + 1}", self._counted()))
+
+    def _counted(self) -> httpx2.Client:
+        """A client whose requests' and answers' bodies are counted."""
+
+        def sent(request: httpx2.Request) -> None:
+            self.bytes += len(request.read())
+
+        def got(response: httpx2.Response) -> None:
+            self.bytes += len(response.read())
+
+        return httpx2.Client(timeout=600, event_hooks={"request": [sent], "response": [got]})
 
     def stop(self) -> None:
         for s in self.servers:
@@ -88,6 +101,7 @@ class Result:
     multihoming_touched: int = 0
     false_campaigns: int = 0
     tokens: int = 0
+    bytes: float = 0.0
     cpu: float = 0.0
 
 
@@ -144,6 +158,7 @@ def play(labs: int, seed: int) -> Result:
             r.honest += sum(not t["campaign"] for t in truth)
             r.multihoming += sum(t["cls"] == "multihoming" for t in truth)
         r.cpu = (time.process_time() - cpu) / labs
+        r.bytes = alliance.bytes / labs
         r.rings = len(best) * labs
         r.alone_accounts = statistics.mean(b[0] for b in best.values())
         r.together_accounts = statistics.mean(b[1] for b in best.values())
@@ -154,9 +169,9 @@ def play(labs: int, seed: int) -> Result:
 def table(seeds: int) -> None:
     print(f"seeds 1 to {seeds}")
     print(
-        "| labs | rings found alone | together | account recall alone | together | exchanges until found, together | honest touched | multi-homing touched | false campaigns | traits a lab | CPU-s a lab |"
+        "| labs | rings found alone | together | account recall alone | together | exchanges until found, together | honest touched | multi-homing touched | false campaigns | traits a lab | kB a lab | CPU-s a lab |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for labs in (3, 5, 10):
         results = [play(labs, s) for s in range(1, seeds + 1)]
 
@@ -169,7 +184,7 @@ def table(seeds: int) -> None:
             f"| {spread([r.alone_accounts for r in results])} | {spread([r.together_accounts for r in results])} "
             f"| {statistics.mean(until) if until else 0:.0f} (to {max(until, default=0)}) | {sum(r.touched for r in results)}/{sum(r.honest for r in results):,} "
             f"| {sum(r.multihoming_touched for r in results)}/{sum(r.multihoming for r in results):,} | {sum(r.false_campaigns for r in results)} "
-            f"| {statistics.mean(r.tokens / labs for r in results):.0f} | {statistics.mean(r.cpu for r in results):.1f} |",
+            f"| {statistics.mean(r.tokens / labs for r in results):.0f} | {statistics.mean(r.bytes / 1000 for r in results):.0f} | {statistics.mean(r.cpu for r in results):.1f} |",
             flush=True,
         )
 

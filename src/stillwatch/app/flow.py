@@ -175,6 +175,7 @@ def detect(settings: Settings, progress: Progress, *, now: float, look: Look | N
         least = campaign.threshold_bits(1, settings.max_false_alarms)
         tested: list[float] = []
         passing: dict[int, campaign.Score] = {}
+        thin = max(40, len(pop.accounts) // 50)  # a larger group is no thin ring but a part of the population
         for group in chain(
             campaign.groups(by_family, ["family"], pop, by_client=True),
             campaign.groups(by_harness, HARNESS, pop, by_client=False),
@@ -184,7 +185,7 @@ def detect(settings: Settings, progress: Progress, *, now: float, look: Look | N
             # There may be a million groups; only those that can still pass are kept whole.
             if scored.passes(least):
                 passing[len(tested)] = scored
-            if look is not None and (scored.passes(least) or scored.suspicious()):
+            if look is not None and len(group.who) <= thin and (scored.passes(least) or scored.suspicious()):
                 hidden = group.who[~pop.declared[group.who]]
                 names = frozenset(pop.accounts[w] for w in hidden)
                 look.suspicions.append(Suspicion(scored.bits, names, float(group.first.min()), float(group.last.max())))

@@ -58,9 +58,8 @@ def _free_port() -> int:
 def _served(words: list[str], port: int, health: str, cwd: Path) -> Iterator[str]:
     """A server as a process of its own; it ends with the block."""
     with (cwd / f"{words[0]}.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stillwatch.app.cli", *words, "--port", str(port)], cwd=cwd, stdout=log, stderr=log
-        )
+        command = [sys.executable, "-m", "stillwatch.app.cli", *words, "--port", str(port)]
+        process = subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log)  # noqa: S603 - our own command
         try:
             url = f"http://127.0.0.1:{port}"
             for _ in range(600):
