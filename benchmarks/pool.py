@@ -24,10 +24,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from stillwatch.app import pool
 from stillwatch.app.flow import Progress, Settings
 from stillwatch.hub import quorum
+from stillwatch.hub.access import new_token
 from stillwatch.hub.client import HubClient, KeyHolderClient
 from stillwatch.hub.database import Database, open_database
 from stillwatch.hub.keyholder import KeyHolder
-from stillwatch.hub.server import Hub, Limits, new_token
+from stillwatch.hub.server import Hub, Limits
 from stillwatch.range import allied_world, build_world
 from stillwatch.store.desk import Desk, make_desk
 

@@ -19,10 +19,11 @@ from stillwatch.campaign import score
 from stillwatch.campaign.population import Population, Trait
 from stillwatch.campaign.scoring import LOCAL_FLOOR, PARTNERS_CAP, Group
 from stillwatch.hub import quorum
+from stillwatch.hub.access import new_token
 from stillwatch.hub.client import ClientError, HubClient, KeyHolderClient
 from stillwatch.hub.database import Database, open_database
 from stillwatch.hub.keyholder import KeyHolder
-from stillwatch.hub.server import Hub, Limits, new_token
+from stillwatch.hub.server import Hub, Limits
 from stillwatch.range import allied_world, build_world, load_spec
 from stillwatch.range.spec import Chat
 from stillwatch.store.desk import Desk, make_desk

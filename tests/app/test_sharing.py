@@ -17,10 +17,11 @@ from tests.release.test_door import CAMPAIGN
 import stillwatch.release as door
 from stillwatch.app import audit, sharing
 from stillwatch.hub import quorum
+from stillwatch.hub.access import new_token
 from stillwatch.hub.client import HubClient, KeyHolderClient
 from stillwatch.hub.database import Database, open_database
 from stillwatch.hub.keyholder import KeyHolder
-from stillwatch.hub.server import Hub, Limits, new_token
+from stillwatch.hub.server import Hub, Limits
 from stillwatch.store.desk import Desk, DeskError, add_person, make_desk, open_desk
 
 COUNSEL = Ed25519PrivateKey.from_private_bytes(b"c" * 32)

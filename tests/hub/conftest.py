@@ -20,8 +20,9 @@ from starlette.testclient import TestClient
 
 import stillwatch.release as door
 from stillwatch.hub import wire
+from stillwatch.hub.access import new_token
 from stillwatch.hub.database import Database, open_database
-from stillwatch.hub.server import Hub, Limits, new_token
+from stillwatch.hub.server import Hub, Limits
 from stillwatch.hub.taxii import MEDIA
 from tests.hub.samples import NOW, campaign_release
 

@@ -20,7 +20,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from stillwatch.hub import wire
+from stillwatch.hub import vocabulary, wire
 from stillwatch.hub.database import Database, HubError, Incoming, Member, open_database
 from stillwatch.hub.tables import metadata, objects
 from stillwatch.hub.taxii import MEDIA
@@ -196,7 +196,7 @@ def test_killed_under_load_nothing_that_was_acknowledged_is_lost(url: str, tmp_p
         rows: list[Any] = again.entries(c, 0, size)
         for r in rows:
             logged |= {x[0] for x in json.loads(r.detail).get("stored", ())}
-        assert stored - set(wire.constants()) <= logged
+        assert stored - set(vocabulary.constants()) <= logged
         assert len(rows) == size
         from tests.hub.test_log import twin
 

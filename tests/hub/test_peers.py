@@ -14,7 +14,7 @@ from stix2.datastore.taxii import TAXIICollectionSink, TAXIICollectionSource
 from taxii2client.exceptions import TAXIIServiceException
 from taxii2client.v21 import Collection, Server, as_pages
 
-from stillwatch.hub import wire
+from stillwatch.hub import vocabulary, wire
 from tests.hub.conftest import Exchange, Lab
 from tests.hub.samples import answer_release
 
@@ -37,7 +37,7 @@ def test_taxii2_client(url: str, light: Exchange) -> None:
     pages = list(as_pages(collection.get_objects, per_request=4))
     every = [o for p in pages for o in p["objects"]]
     assert len(pages) > 3
-    assert {o["id"] for o in every} == {o["id"] for o in a.signed()} | set(wire.constants())
+    assert {o["id"] for o in every} == {o["id"] for o in a.signed()} | set(vocabulary.constants())
     for o in every:
         if wire.signer(o):
             wire.verify(o, a.key.public_key())

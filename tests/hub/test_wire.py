@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stillwatch.release as door
-from stillwatch.hub import wire
+from stillwatch.hub import vocabulary, wire
 from tests.hub.samples import TODAY, answer_release, campaign_release
 from tests.release.test_door import CAMPAIGN
 
@@ -34,7 +34,7 @@ def everything() -> list[dict[str, object]]:
             ("reseller", "203.0.113.0/24"),
         )
     )
-    campaign = replace(CAMPAIGN, techniques=tuple((t, "observed") for t in sorted(wire._TO_ATLAS)))
+    campaign = replace(CAMPAIGN, techniques=tuple((t, "observed") for t in sorted(vocabulary.TO_ATLAS)))
     draft = door.Draft(
         campaign, grounds=door.grounds_of(campaign), networks=networks, ledger="x", removed=door.scrubbed(campaign), tlp="amber+strict"
     )
@@ -48,7 +48,7 @@ def everything() -> list[dict[str, object]]:
 
 def test_all_that_we_emit_is_valid_stix() -> None:
     bundle = wire.bundle(everything())
-    bundle["objects"] = list({json.dumps(o, sort_keys=True): o for o in [*bundle["objects"], *wire.constants().values()]}.values())
+    bundle["objects"] = list({json.dumps(o, sort_keys=True): o for o in [*bundle["objects"], *vocabulary.constants().values()]}.values())
     results = stix2validator.validate_string(json.dumps(bundle), stix2validator.ValidationOptions(version="2.1"))
     assert results.is_valid, [str(e) for r in results.object_results for e in r.errors]
     types = {o["type"] for o in bundle["objects"]}
@@ -109,7 +109,7 @@ def test_any_changed_byte_is_refused(data: st.DataObject) -> None:
     )
 )
 def test_anything_else_is_refused_with_words(value: object) -> None:
-    for o in (value, {"type": "campaign", "extensions": {wire.RELEASE: value}}, {**everything()[0], "extensions": value}):
+    for o in (value, {"type": "campaign", "extensions": {vocabulary.RELEASE: value}}, {**everything()[0], "extensions": value}):
         if isinstance(o, dict):
             with pytest.raises(wire.WireError, match=r"\w"):
                 wire.examine(o, PUBLIC)

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import stillwatch.release as door
-from stillwatch.hub import wire
+from stillwatch.hub import vocabulary, wire
 from tests.release.test_door import CAMPAIGN, DRAFT, TODAY, release
 
 FORBIDDEN = {
@@ -152,11 +152,11 @@ def test_the_signature_carries_nothing_beside_itself() -> None:
         {"note": "x"},
         {"alg": "none"},
         {"value": "AB" * 64},
-        {"value": o["extensions"][wire.SIGNATURE]["value"] + "00"},
+        {"value": o["extensions"][vocabulary.SIGNATURE]["value"] + "00"},
         {"key": "0" * 16},
     ):
         changed = copy.deepcopy(o)
-        changed["extensions"][wire.SIGNATURE] |= extra
+        changed["extensions"][vocabulary.SIGNATURE] |= extra
         with pytest.raises(wire.WireError):
             wire.examine(changed, KEY.public_key())
 

@@ -12,7 +12,8 @@ from rich.console import Console
 from stillwatch import __version__
 from stillwatch.app.console import run, stop
 from stillwatch.app.flow import Settings
-from stillwatch.app.hub_cli import hub_app, key_holder_app
+from stillwatch.app.hub_cli import hub_app
+from stillwatch.app.key_holder_cli import key_holder_app
 from stillwatch.app.pool_cli import pool_app
 from stillwatch.app.range_cli import range_app
 from stillwatch.app.release_cli import release_app

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import ssl
 import sys
 import time
 from datetime import UTC, datetime
@@ -14,51 +10,29 @@ from typing import Annotated, Any, Final
 
 import pyarrow.parquet as pq
 import typer
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 from rich.table import Table
 
 from stillwatch.app import audit, sharing
 from stillwatch.app.console import stop
+from stillwatch.app.serving import hand_over, log_as_json, serve
+from stillwatch.hub.access import new_token
 from stillwatch.hub.client import ClientError, HubClient, KeyHolderClient
 from stillwatch.hub.database import Database, HubError, open_database
-from stillwatch.hub.keyholder import KeyHolder, deal
 from stillwatch.hub.log import LogError
 from stillwatch.hub.oprf import ProofError
-from stillwatch.hub.quorum import Context, epoch_of
-from stillwatch.hub.server import Hub, Limits, new_token
+from stillwatch.hub.quorum import Context
+from stillwatch.hub.server import Hub, Limits
 from stillwatch.store.desk import Desk, DeskError, open_desk, public_of, read_key, write_private
 
 hub_app = typer.Typer(no_args_is_help=True, help="The neutral exchange: its server, and a member's dealings with it.")
-key_holder_app = typer.Typer(no_args_is_help=True, help="The holder of the blinding keys; never in the hub's hand.")
 audit_app = typer.Typer(no_args_is_help=True, help="What counsel needs.")
 hub_app.add_typer(audit_app, name="audit")
 
 Db = Annotated[str, typer.Option("--db", help="SQLite file, or postgresql://USER:PASSWORD@HOST/NAME.", envvar="STILLWATCH_HUB_DB")]
 DeskDir = Annotated[Path, typer.Option("--desk", help="The lab's desk; made with release init.")]
-Folder = Annotated[Path, typer.Option("--dir", help="The key-holder's folder.")]
 _DAY_US: Final = 1_000_000
-
-
-class _Lines(logging.Formatter):
-    """One JSON object a line; never headers, tokens or bodies."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        told: dict[str, Any] = {"at": at, "level": record.levelname.lower(), "event": record.getMessage(), **getattr(record, "data", {})}
-        if record.exc_info and record.exc_info[0]:
-            told["error"] = record.exc_info[0].__name__
-        return json.dumps(told)
-
-
-def _logging() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines())
-    root = logging.getLogger()
-    root.handlers, root.level = [handler], logging.INFO
-    for noisy in ("alembic", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def _database(url: str) -> Database:
@@ -87,7 +61,7 @@ def serve_command(
     client_ca: Annotated[Path | None, typer.Option(help="Ask members for certificates of this authority (mutual TLS).")] = None,
 ) -> None:
     """Serve TAXII 2.1, the log and the answers at quorum."""
-    _logging()
+    log_as_json()
     if not key.exists():
         write_private(key, Ed25519PrivateKey.generate().private_bytes_raw())
     try:
@@ -96,30 +70,8 @@ def serve_command(
         stop(str(error))
     database = _database(db)
     hub = Hub(database, origin=origin, key=signing, limits=Limits(body=max_body, requests=rate, burst=10 * rate, quorum=quorum))
-    _serve(hub.app(), host, port, certificate, certificate_key, client_ca)
+    serve(hub.app(), host, port, certificate, certificate_key, client_ca)
     database.close()
-
-
-def _serve(app: Any, host: str, port: int, certificate: Path | None, certificate_key: Path | None, client_ca: Path | None) -> None:
-    if client_ca is not None and certificate is None:
-        stop("--client-ca needs --certificate and --certificate-key")
-    if certificate is None and host not in ("127.0.0.1", "::1", "localhost"):
-        logging.getLogger("stillwatch.hub").warning(
-            "listening beyond loopback without TLS: put a proxy that ends TLS in front, or give --certificate"
-        )
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=30,
-        ssl_certfile=certificate,
-        ssl_keyfile=certificate_key,
-        ssl_ca_certs=str(client_ca) if client_ca else None,
-        ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
-    )
 
 
 @hub_app.command("enrol")
@@ -148,15 +100,7 @@ def enrol_command(
                 database.allow(c, name, ident, can_read=True, can_write=public is not None and not read_only, now=_now())
     except (HubError, DeskError) as error:
         stop(str(error))
-    _hand_over(name, token, token_file)
-
-
-def _hand_over(name: str, token: str, token_file: Path | None) -> None:
-    if token_file:
-        write_private(token_file, token.encode())
-        print(f"{name}: token in {token_file}")
-    else:
-        print(f"{name}: token {token}")
+    hand_over(name, token, token_file)
 
 
 @hub_app.command("revoke")
@@ -188,7 +132,7 @@ def rotate_command(
                 database.add_key(c, name, public, _now())
     except (HubError, DeskError) as error:
         stop(str(error))
-    _hand_over(name, token, token_file)
+    hand_over(name, token, token_file)
 
 
 @audit_app.command("export")
@@ -430,59 +374,3 @@ def answers_command(desk: DeskDir) -> None:
         )
     if not found:
         print("No trait of ours has reached its quorum.")
-
-
-# The key-holder
-
-
-@key_holder_app.command("serve")
-def key_holder_serve(
-    folder: Folder = Path("key-holder"),
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8471,
-    quota: Annotated[int, typer.Option(min=1, help="Evaluations for one member and kind of trait in a day.")] = 100_000,
-    certificate: Annotated[Path | None, typer.Option(help="TLS certificate chain (PEM).")] = None,
-    certificate_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
-    client_ca: Annotated[Path | None, typer.Option(help="Ask members for certificates of this authority (mutual TLS).")] = None,
-) -> None:
-    """Evaluate blinded traits; a key per kind and quarter is made here and destroyed here."""
-    _logging()
-    _serve(KeyHolder(folder, a_day=quota).app(), host, port, certificate, certificate_key, client_ca)
-
-
-@key_holder_app.command("enrol")
-def key_holder_enrol(
-    name: Annotated[str, typer.Argument(help="The member.")],
-    folder: Folder = Path("key-holder"),
-    token_file: Annotated[Path | None, typer.Option(help="Write the token here (mode 0600) instead of printing it.")] = None,
-) -> None:
-    """Enrol a member, or give it another token."""
-    token = new_token()
-    KeyHolder(folder).enrol(name, token)
-    _hand_over(name, token, token_file)
-
-
-@key_holder_app.command("revoke")
-def key_holder_revoke(name: Annotated[str, typer.Argument(help="The member.")], folder: Folder = Path("key-holder")) -> None:
-    """Shut a member out."""
-    try:
-        KeyHolder(folder).revoke(name)
-    except HubError as error:
-        stop(str(error))
-    print(f"{name}: revoked")
-
-
-@key_holder_app.command("deal")
-def key_holder_deal(
-    folders: Annotated[list[Path], typer.Argument(help="A folder for each holder, to be carried to its machine.")],
-    threshold: Annotated[int, typer.Option(min=1, help="Holders that must answer together.")] = 2,
-    epoch: Annotated[str | None, typer.Option(help="Such as 2026q4; the current quarter if not given.")] = None,
-) -> None:
-    """Split a quarter's keys among holders, before witnesses; nothing of the whole key stays."""
-    if threshold > len(folders):
-        stop(f"--threshold: {threshold} of {len(folders)} holders cannot be")
-    chosen = epoch or epoch_of(datetime.now(UTC).date())
-    deal(folders, threshold, chosen)
-    print(
-        f"{chosen}: {threshold} of {len(folders)} holders answer together; carry each folder to its holder and delete it here: {', '.join(map(os.fspath, folders))}"
-    )

@@ -20,6 +20,7 @@ from stillwatch import release as door
 from stillwatch.evidence import campaign_from_json
 from stillwatch.hub import quorum, wire
 from stillwatch.hub.client import HubClient, KeyHolderClient, Pushed, tokens_of
+from stillwatch.hub.vocabulary import RELEASE
 from stillwatch.intake import canonical
 from stillwatch.store.desk import Desk, DeskError, public_of
 
@@ -132,7 +133,7 @@ def the_person(desk: Desk, name: str, role: str, key: Ed25519PrivateKey) -> door
 
 
 def _signable(o: Mapping[str, Any]) -> bool:
-    return wire.RELEASE in o.get("extensions", {})
+    return RELEASE in o.get("extensions", {})
 
 
 def waiting(desk: Desk) -> list[Path]:

@@ -16,6 +16,7 @@ from stillwatch.hub import oprf, wire
 from stillwatch.hub.quorum import oprf_input
 from stillwatch.hub.sodium import SIZE, ElementError
 from stillwatch.hub.taxii import MEDIA
+from stillwatch.hub.vocabulary import constants
 
 #: Objects of one envelope, and elements of one proof.
 BATCH: Final = 500
@@ -141,7 +142,7 @@ class HubClient:
                 return
 
     def _check(self, o: dict[str, Any], directory: Directory) -> Pulled | None:
-        constant = wire.constants().get(str(o.get("id")))
+        constant = constants().get(str(o.get("id")))
         if constant is not None or o.get("type") == "identity":
             known = constant or next((i for i in map(wire.identity, directory.of) if i["id"] == o.get("id")), None)
             if o != known:

@@ -25,7 +25,8 @@ from sqlalchemy.engine import Connection, Engine
 
 from stillwatch.hub import log as tree
 from stillwatch.hub.tables import collections, cosignatures, keys, log, members, nodes, objects, rights, settings, status
-from stillwatch.hub.wire import constants, key_id
+from stillwatch.hub.vocabulary import constants
+from stillwatch.hub.wire import key_id
 
 #: The advisory lock that PostgreSQL writers take.
 _WRITER: Final = 0x5711_1A7C

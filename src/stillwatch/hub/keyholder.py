@@ -25,9 +25,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stillwatch.hub import oprf, sodium
+from stillwatch.hub.access import read_authorization
 from stillwatch.hub.database import HubError, hashed
 from stillwatch.hub.quorum import epoch_of, epochs
-from stillwatch.hub.server import read_authorization
 from stillwatch.release.document import TraitKind
 
 TRAITS: Final[tuple[str, ...]] = get_args(TraitKind)

@@ -1,16 +1,16 @@
-"""The hub's server: TAXII 2.1, the log, and the answers at quorum, over ASGI."""
+"""The hub's server: TAXII 2.1, the log, and the answers at quorum, over ASGI.
+
+Long because it is one table of routes with a short handler each; what the handlers mean is in ``taxii``, ``database``, ``quorum`` and ``log``.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final, TypeVar
@@ -31,8 +31,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stillwatch.hub import log as tree
 from stillwatch.hub import quorum, taxii, wire
+from stillwatch.hub.access import Bucket, read_authorization
 from stillwatch.hub.database import Database, Incoming, Member, Wanted, constant_incoming
 from stillwatch.hub.taxii import MEDIA, Refused
+from stillwatch.hub.vocabulary import constants
 
 Clock = Callable[[], float]
 T = TypeVar("T")
@@ -51,25 +53,6 @@ class Limits:
     burst: float = 500.0
     tokens_a_day: int = 100_000
     quorum: int = 2  # owners that must have sent a tag before anybody is told
-
-
-@dataclass(slots=True)
-class Bucket:
-    """A token bucket per member; the clock is given."""
-
-    rate: float
-    burst: float
-    _left: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    def take(self, who: str, now: float) -> float:
-        """0, or seconds to wait."""
-        left, since = self._left.get(who, (self.burst, now))
-        left = min(self.burst, left + max(0.0, now - since) * self.rate)
-        if left < 1:
-            self._left[who] = (left, now)
-            return (1 - left) / self.rate
-        self._left[who] = (left - 1, now)
-        return 0.0
 
 
 class Hub:
@@ -365,7 +348,7 @@ class Hub:
 
     def _incoming(self, o: dict[str, Any], member: Member) -> Incoming:
         ident = o.get("id")
-        known = wire.constants().get(ident) if isinstance(ident, str) else None
+        known = constants().get(ident) if isinstance(ident, str) else None
         if known is None and o.get("type") == "identity":
             known = next((i for i in map(wire.identity, member.keys) if i["id"] == ident), None)
         if known is not None:
@@ -544,25 +527,6 @@ class _Slashed:
         if scope["type"] == "http" and not scope["path"].endswith("/"):
             scope = {**scope, "path": scope["path"] + "/"}
         await self._app(scope, receive, send)
-
-
-def read_authorization(header: str | None) -> str | None:
-    """The token of a Bearer header, or the password of a Basic one."""
-    scheme, _, rest = (header or "").strip().partition(" ")
-    rest = rest.strip()
-    if scheme.lower() == "bearer" and rest:
-        return rest
-    if scheme.lower() == "basic":
-        try:
-            return base64.b64decode(rest, validate=True).decode().partition(":")[2] or None
-        except (binascii.Error, UnicodeDecodeError, ValueError):
-            return None
-    return None
-
-
-def new_token() -> str:
-    """A member's token: 256 random bits."""
-    return "swh_" + secrets.token_urlsafe(32)
 
 
 def _json(value: object, media: str = MEDIA, status: int = 200) -> Response:

@@ -109,6 +109,8 @@ tokens: Final = Table(
     Column("sealed", String, nullable=False),
     Column("key", String, nullable=False),
     Column("added", BigInteger, nullable=False),
+    Index("tokens_tag", "tag"),
+    Index("tokens_added", "member", "added"),
 )
 answers: Final = Table(
     "answers",
@@ -119,6 +121,6 @@ answers: Final = Table(
     Column("tag", String, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    Index("answers_tag", "trait", "epoch", "tag"),
+    Index("answers_tag", "tag"),
     sqlite_autoincrement=True,
 )

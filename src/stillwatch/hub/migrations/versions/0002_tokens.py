@@ -17,6 +17,8 @@ def upgrade() -> None:
         *(sa.Column(n, sa.String, nullable=False) for n in ("share", "sealed", "key")),
         sa.Column("added", sa.BigInteger, nullable=False),
     )
+    op.create_index("tokens_tag", "tokens", ["tag"])
+    op.create_index("tokens_added", "tokens", ["member", "added"])
     op.create_table(
         "answers",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
@@ -25,4 +27,4 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary, nullable=False),
         sqlite_autoincrement=True,
     )
-    op.create_index("answers_tag", "answers", ["trait", "epoch", "tag"])
+    op.create_index("answers_tag", "answers", ["tag"])
