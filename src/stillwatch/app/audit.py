@@ -154,16 +154,21 @@ def of_hub(db: Database, c: Connection) -> Pack:
         "objects_refused": len(refused),
         "refusal_rate": _rate(len(refused), stored + len(refused)),
         "reads": sum(r["kind"] == "read" for r in rows),
-        "quorums": sum(r["kind"] == "quorum" for r in rows),
+        "answers_at_quorum": sum(len(r["detail"]["tags"]) for r in rows if r["kind"] == "quorum"),
     }
     refusals = [{"at": r["at"], "member": r["member"], "object": x[0], "reason": x[1]} for r in contributions for x in r["refused"]]
     shown = [{**r, "stored": len(r["stored"]), "refused": len(r["refused"])} for r in contributions]
     changes = [{"number": r["number"], "at": r["at"], "kind": r["kind"], **r["detail"]} for r in rows if r["kind"] in _CHANGES]
-    answered = [{"at": r["at"], **r["detail"]} for r in rows if r["kind"] == "quorum"]
+    answered = [
+        {"at": r["at"], "at_least": r["detail"]["at_least"], "trait": trait, "epoch": epoch, "tags": n}
+        for r in rows
+        if r["kind"] == "quorum"
+        for (trait, epoch), n in sorted(Counter((t[0], t[1]) for t in r["detail"]["tags"]).items())
+    ]
     tables = [
         ("Contributions", ("at", "member", "collection", "stored", "refused"), shown),
         ("What was refused", ("at", "member", "object", "reason"), refusals),
-        ("Answers at quorum", ("at", "trait", "epoch", "at_least"), answered),
+        ("Answers at quorum", ("at", "trait", "epoch", "at_least", "tags"), answered),
         ("Members, keys and rights", ("number", "at", "kind", "member", "key", "role", "owner", "collection"), changes),
     ]
     files = {

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from hashlib import sha256, sha512
 from itertools import combinations, islice
 from typing import Any, Final
@@ -114,6 +115,13 @@ def padding(count: int) -> list[Token]:
     return [Token(os.urandom(16).hex(), sodium.random_scalar().hex(), os.urandom(48).hex()) for _ in range(min(size, MAX_TOKENS) - count)]
 
 
+@lru_cache(maxsize=4096)
+def _weights(keys: tuple[str, ...]) -> tuple[bytes, ...]:
+    """The weights at 0 of these members' points."""
+    points = [_point(k) for k in keys]
+    return tuple(oprf.lagrange(p, points[:at] + points[at + 1 :]) for at, p in enumerate(points))
+
+
 def open_seals(rows: Sequence[Any], threshold: int) -> dict[str, Context]:
     """Contexts by member's key, of as many submissions of one tag as open with one secret.
 
@@ -122,10 +130,8 @@ def open_seals(rows: Sequence[Any], threshold: int) -> dict[str, Context]:
     """
     best: dict[str, Context] = {}
     for some in islice(combinations(rows, threshold), _TRIES):
-        points = [_point(r.key) for r in some]
         secret = bytes(32)
-        for at, r in enumerate(some):
-            weight = oprf.lagrange(points[at], points[:at] + points[at + 1 :])
+        for weight, r in zip(_weights(tuple(r.key for r in some)), some, strict=True):
             secret = sodium.scalar_add(secret, sodium.scalar_mul(weight, bytes.fromhex(r.share)))
         cipher = ChaCha20Poly1305(_seal_key(secret))
         opened = {}
@@ -179,25 +185,28 @@ def take_in(db: Database, c: Connection, body: Any, member: Member, threshold: i
 def _answer_all(db: Database, c: Connection, tags: Sequence[str], threshold: int, now: int) -> int:
     """Bring the answers to these tags up to date; returns how many there is something new to tell of."""
     t, a = tokens.c, answers_table.c
-    reached = 0
+    told: list[tuple[str, str, str]] = []
     for start in range(0, len(tags), _STEP):
         some = tags[start : start + _STEP]
         joined = sa.select(tokens, members.c.owner).join(members, members.c.name == t.member)
         groups: dict[tuple[str, str, str], list[Any]] = {}
         for r in c.execute(joined.where(t.tag.in_(some), members.c.revoked.is_(None)).order_by(t.tag, t.member)):
             groups.setdefault((r.trait, r.epoch, r.tag), []).append(r)
-        before = {(r.trait, r.epoch, r.tag): r.body for r in c.execute(sa.select(answers_table).where(a.tag.in_(some)))}
-        for key in sorted({*groups, *before}):
-            body = _answer(groups.get(key, []), threshold)
-            if body == before.get(key):
-                continue
-            this = (a.trait == key[0]) & (a.epoch == key[1]) & (a.tag == key[2])
-            c.execute(answers_table.delete().where(this))
-            if body is not None:
-                c.execute(answers_table.insert().values(trait=key[0], epoch=key[1], tag=key[2], at=now, body=body))
-                db.record(c, "quorum", {"trait": key[0], "epoch": key[1], "tag": key[2], "at_least": threshold}, now)
-                reached += 1
-    return reached
+        before = {(r.trait, r.epoch, r.tag): r for r in c.execute(sa.select(answers_table).where(a.tag.in_(some)))}
+        bodies = {key: _answer(groups.get(key, []), threshold) for key in sorted({*groups, *before})}
+        changed = [key for key, body in bodies.items() if body != (before[key].body if key in before else None)]
+        gone = [before[key].seq for key in changed if key in before]
+        if gone:
+            c.execute(answers_table.delete().where(a.seq.in_(gone)))
+        new = [
+            {"trait": key[0], "epoch": key[1], "tag": key[2], "at": now, "body": bodies[key]} for key in changed if bodies[key] is not None
+        ]
+        if new:
+            c.execute(answers_table.insert(), new)
+        told += [key for key in changed if bodies[key] is not None]
+    if told:
+        db.record(c, "quorum", {"at_least": threshold, "tags": [list(key) for key in told]}, now)
+    return len(told)
 
 
 def _answer(rows: Sequence[Any], threshold: int) -> bytes | None:
