@@ -73,6 +73,8 @@ def test_r01_terms_of_service_alone_are_not_enough_unless_counsel_says_so() -> N
 
 def test_r02_own_evidence_and_no_call_for_action() -> None:
     assert "below the 10" in refused(replace(DRAFT, subject=replace(CAMPAIGN, bits=3.0), peer_signals=("campaign--x",)), "R02")
+    pooled = replace(CAMPAIGN, bits=20.0, reasons=(*CAMPAIGN.reasons, records.Reason("partners", 12.0, "partners")))
+    assert "own evidence is 8.0 bits" in refused(replace(DRAFT, subject=pooled), "R02")
     assert "q = " in refused(replace(DRAFT, subject=replace(CAMPAIGN, q=0.2)), "R02")
     assert "asks peers" in refused(replace(DRAFT, asks_for="block them"), "R02")
 

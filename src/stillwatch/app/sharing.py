@@ -275,12 +275,12 @@ def decide(desk: Desk, campaign: str, action: str, by: str, evidence: records.Ca
         DeskError: limiting or blocking without local evidence (rule 2), or there is no such live campaign in the inbox.
     """
     campaign = partners_campaign(desk, campaign)
-    if action in ("limit", "block") and (evidence is None or evidence.bits < desk.policy.minimum_bits):
+    if action in ("limit", "block") and (evidence is None or door.own_bits(evidence) < desk.policy.minimum_bits):
         raise DeskError(
             f"{action} needs evidence of your own (rule R02): name a campaign that detect found here with at least {desk.policy.minimum_bits:g} bits "
             "(--found and --evidence); a partner's word only raises priority"
         )
-    proof = {"campaign": evidence.id, "bits": round(evidence.bits, 1)} if evidence else None
+    proof = {"campaign": evidence.id, "own_bits": round(door.own_bits(evidence), 1)} if evidence else None
     desk.record("decision", {"campaign": campaign, "action": action, "by": by, "evidence": proof, "note": note}, now)
     return len(desk.ledger()) - 1
 

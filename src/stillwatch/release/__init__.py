@@ -32,7 +32,7 @@ from stillwatch.release.document import (
 )
 from stillwatch.release.door import Withheld, grounds_of, prepare, scrubbed
 from stillwatch.release.policy import KNOWN_BASES, Person, Policy
-from stillwatch.release.rules import RULES, Batch, Draft, Fragment, Refusal, Statistic, refusals
+from stillwatch.release.rules import RULES, Batch, Draft, Fragment, Refusal, Statistic, own_bits, refusals
 
 __all__ = [
     "FORMAT",
@@ -68,6 +68,7 @@ __all__ = [
     "grounds_of",
     "identifier",
     "kind_of",
+    "own_bits",
     "prepare",
     "refusals",
     "reopen",

@@ -101,15 +101,20 @@ def more_than_terms_of_service(draft: Draft, policy: Policy, today: date) -> str
     )
 
 
+def own_bits(campaign: records.Campaign) -> float:
+    """A campaign's evidence without what partners' word added to it in a pooled look."""
+    return campaign.bits - sum(max(0.0, r.bits) for r in campaign.reasons if r.id == "partners")
+
+
 def own_evidence(draft: Draft, policy: Policy, today: date) -> str | None:
     """Rule 2."""
     if draft.asks_for:
         return f"it asks peers for an action ({draft.asks_for}); every member decides on its own evidence"
     if not isinstance(draft.subject, records.Campaign):
         return None
-    if draft.subject.bits < policy.minimum_bits:
+    if own_bits(draft.subject) < policy.minimum_bits:
         told = f"; the {len(draft.peer_signals)} signals of peers count for nothing here" if draft.peer_signals else ""
-        return f"own evidence is {draft.subject.bits:.1f} bits, below the {policy.minimum_bits:g} that the policy asks for{told}"
+        return f"own evidence is {own_bits(draft.subject):.1f} bits, below the {policy.minimum_bits:g} that the policy asks for{told}"
     if draft.subject.q > 0.05:
         return f"own evidence has q = {draft.subject.q:.2g}, above 0.05"
     return None
