@@ -261,3 +261,25 @@ def test_the_same_customers_are_at_every_lab(world: Path) -> None:
         assert len(set(rings)) == len(rings)  # no card twice within a lab
     assert seen[0] == seen[1] == seen[2]
     assert len(seen[0]) == 85
+
+
+def test_the_queue_puts_first_what_a_partner_confirmed_and_tells_a_hand_over() -> None:
+    day = 86400.0
+    seen = pool.Suspicion(5.0, frozenset({"a", "b"}), 1.78e9, 1.78e9 + 3 * day)
+    look = Look(traits={"a": {"payment": frozenset({"card-1"})}, "b": {"network": frozenset({"198.51.100.7"})}})
+    members = ["0" * 16, "1" * 16]
+    mark = quorum.suspicion_mark(members[1], "2026q4")
+    released = "campaign--3f567912-629a-5e0b-ab0c-0102977c2d6c"
+    only = {"epoch": "2026q4", "campaigns": [mark], "spans": [["2026-05-28", "2026-05-28"]]}
+    before = pool._date(seen.first)
+    assert before.isoformat() == "2026-05-28"
+    suspected = pool._queued(seen, look, {("payment", "card-1"): only}, members)
+    assert (suspected.shared, suspected.confirmed, suspected.handed_over) == (1, (), True)
+    more = {**only, "campaigns": sorted([mark, released]), "spans": [["2026-05-20", "2026-06-20"]]}
+    confirmed = pool._queued(seen, look, {("payment", "card-1"): only | more, ("network", "198.51.100.7"): more}, members)
+    assert (confirmed.shared, confirmed.confirmed, confirmed.handed_over) == (2, (released,), False)
+    nothing = pool._queued(seen, look, {}, members)
+    assert (nothing.shared, nothing.confirmed, nothing.handed_over) == (0, (), False)
+    assert (
+        sorted([nothing, suspected, confirmed], key=lambda q: (-len(q.confirmed), -q.shared / q.accounts, -q.bits, q.first))[0] is confirmed
+    )
