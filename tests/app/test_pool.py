@@ -120,6 +120,31 @@ def test_three_labs_see_together_what_none_sees_alone(world: Path, served: Any, 
         assert all(q.accounts >= q.shared >= 0 for q in queue)
 
 
+@pytest.mark.slow
+def test_the_same_unpublished_prompts_at_several_labs_tie_a_ring_that_shares_no_card(served: Any, tmp_path: Path) -> None:
+    """A harvester that compares teachers sends some of its prompts to every lab; its cards, addresses and names are all different."""
+    spec = allied_world(3)
+    rings = tuple(structs.replace(r, accounts_per_card=1, addresses_per_account=1, pool=20_000, compare=0.5) for r in spec.campaigns)
+    build_world(
+        structs.replace(spec, honest=structs.replace(spec.honest, chat=Chat(accounts=700)), campaigns=rings),
+        seed=SEED,
+        out=tmp_path / "world",
+    )
+    allies = Alliance(tmp_path, served)
+    for n in range(3):
+        sent = allies.send(n, settings(tmp_path / "world", n, tmp_path))
+        assert sent.traits["template"] > 100
+    found = 0
+    for n in range(3):
+        labels = truth(tmp_path / "world", n)
+        case, _ = pool.look_again(settings(tmp_path / "world", n, tmp_path), allies.desks[n], allies.hubs[n], Progress(), time.time())
+        flagged = {s.account for c in case.campaigns for s in c.streams}
+        assert not [a for a in flagged if not labels[a][1]]
+        found += len(flagged)
+        assert all("template" in r.text for c in case.campaigns for r in c.reasons if r.id == "partners")
+    assert found >= 15  # of 69; by cards it would be nearly all
+
+
 def _log(db: Database) -> list[Any]:
     with db.read() as c:
         return db.entries(c, 0, db.log_size(c))

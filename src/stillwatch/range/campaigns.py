@@ -90,13 +90,16 @@ def messages(rng: Rng, of: Operator, item: str) -> list[dict[str, Any]]:
     return turns
 
 
-def harvest(rng: Rng, of: Operator, who: Account, at: float, number: int, client: int) -> Call:
-    """One harvest call."""
+def harvest(rng: Rng, of: Operator, who: Account, at: float, number: int, client: int, compared: str = "") -> Call:
+    """One harvest call; ``compared`` names a prompt that other labs get in the same words."""
     ring, place = of.ring, of.place
     # Where accounts work through one list, its items must read the same everywhere.
     draw = rng if ring.slices else Random(f"{place.seed}/{ring.name}/item/{number}")
     relayed = ring.relay > 0 and rng.random() < ring.relay
     turns = messages(rng, of, texts.chat(rng) if relayed else place.item(draw, of.number + number))
+    if compared:
+        same = Random(f"{place.seed}/{ring.name}/compared/{compared}")
+        turns = messages(same, of, place.item(same, same.randrange(10**7)))
     if ring.replay > 0 and rng.random() < ring.replay:
         turns = [{"role": "user", "content": texts.chat(rng)}, {"role": "assistant", "content": f"{texts.clause(rng)}."}, *turns]
     model, path = "model-large", _PATHS[0]
@@ -142,7 +145,8 @@ def member(place: Place, ring: Ring, shared: Rng, rng: Rng, k: int) -> Iterator[
         share = n - done if part == len(spans) - 1 else n // 2
         client = k % ring.clients
         for at in _times(rng, ring, share, since, until, pivot):
-            call = harvest(rng, of, who, at, done * ring.accounts + k if ring.slices else done, client)
+            compared = f"{k // place.spec.labs}/{done}" if ring.compare > 0 and rng.random() < ring.compare else ""
+            call = harvest(rng, of, who, at, done * ring.accounts + k if ring.slices else done, client, compared)
             call.end_user = f"eu-{k:05d}" if shell else None
             done += 1
             yield call

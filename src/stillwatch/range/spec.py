@@ -181,6 +181,7 @@ class Ring(_Part, frozen=True):
     ban_day: float | None = None
     pivot_day: float | None = None
     relay: float = 0.0
+    compare: float = 0.0  # share of prompts that go to every lab in the same words, to compare teachers
     replay: float = 0.0
 
 
