@@ -121,8 +121,8 @@ def test_three_labs_see_together_what_none_sees_alone(world: Path, served: Any, 
 
 
 @pytest.mark.slow
-def test_the_same_unpublished_prompts_at_several_labs_tie_a_ring_that_shares_no_card(served: Any, tmp_path: Path) -> None:
-    """A harvester that compares teachers sends some of its prompts to every lab; its cards, addresses and names are all different."""
+def test_the_same_unpublished_prompts_at_several_labs_move_a_suspicion_up(served: Any, tmp_path: Path) -> None:
+    """A harvester that compares teachers sends some of its prompts to every lab; its cards, addresses and names are all different.  That alone convicts nobody."""
     spec = allied_world(3)
     rings = tuple(structs.replace(r, accounts_per_card=1, addresses_per_account=1, pool=20_000, compare=0.5) for r in spec.campaigns)
     build_world(
@@ -132,17 +132,13 @@ def test_the_same_unpublished_prompts_at_several_labs_tie_a_ring_that_shares_no_
     )
     allies = Alliance(tmp_path, served)
     for n in range(3):
-        sent = allies.send(n, settings(tmp_path / "world", n, tmp_path))
-        assert sent.traits["template"] > 100
-    found = 0
+        assert allies.send(n, settings(tmp_path / "world", n, tmp_path)).traits["template"] > 100
     for n in range(3):
         labels = truth(tmp_path / "world", n)
-        case, _ = pool.look_again(settings(tmp_path / "world", n, tmp_path), allies.desks[n], allies.hubs[n], Progress(), time.time())
-        flagged = {s.account for c in case.campaigns for s in c.streams}
-        assert not [a for a in flagged if not labels[a][1]]
-        found += len(flagged)
-        assert all("template" in r.text for c in case.campaigns for r in c.reasons if r.id == "partners")
-    assert found >= 15  # of 69; by cards it would be nearly all
+        case, queue = pool.look_again(settings(tmp_path / "world", n, tmp_path), allies.desks[n], allies.hubs[n], Progress(), time.time())
+        assert not [s.account for c in case.campaigns for s in c.streams if not labels[s.account][1]]
+        assert queue[0].shared >= 0.5 * queue[0].accounts
+        assert queue[0].shared / queue[0].accounts >= queue[-1].shared / queue[-1].accounts
 
 
 def _log(db: Database) -> list[Any]:

@@ -154,8 +154,6 @@ def detect(settings: Settings, progress: Progress, *, now: float, look: Look | N
         pop = campaign.describe(joined, owners.column("owner").to_numpy(), addresses, by_harness)
         if look is not None:
             own = _traits(pop, joined, identity)
-            asked = [int(v.partition(":")[2], 16) for v in sorted(look.asked.get("template", ()))]
-            _add_prompts(own, _prompts(engine, calls, "asked_prompts", pa.table({"text": _signed(asked)}), "text"))
             pop = _with_partners(pop, own, look)
         early = int((pop.first < pop.created).sum())
         if early:
@@ -199,7 +197,8 @@ def detect(settings: Settings, progress: Progress, *, now: float, look: Look | N
         if look is not None and look.traits:
             place = {a: i for i, a in enumerate(pop.accounts)}
             suspects = pa.table({"who": pa.array(sorted(place[a] for a in look.traits), pa.int64())})
-            _add_prompts(own, _prompts(engine, calls, "suspects", suspects, "who"))
+            for who, some in _prompts(engine, calls, suspects).items():
+                own[who]["template"] = some
             look.traits = {a: own[place[a]] for a in look.traits}
         rings = campaign.rings(pop, list(passing.values()), threshold)
 
@@ -262,25 +261,16 @@ def _traits(pop: campaign.Population, joined: Sequence[Mapping[str, object]], id
     return out
 
 
-def _signed(hashes: Sequence[int]) -> pa.Array:
-    return pa.array(np.array(hashes, np.uint64).view(np.int64), pa.int64())
-
-
-def _prompts(engine: Engine, calls: Frame, name: str, wanted: pa.Table, key: str) -> dict[int, frozenset[str]]:
-    """who -> up to ``PROMPTS`` hashes of prompts that nobody else here has sent, of the calls with these values of ``key``; the least hashes, as at every lab."""
-    chosen = calls.join(engine.keep(name, wanted), on=key, how="semi").select("text")
+def _prompts(engine: Engine, calls: Frame, suspects: pa.Table) -> dict[int, frozenset[str]]:
+    """who -> up to ``PROMPTS`` hashes of prompts of theirs that nobody else here has sent; the least hashes, as at every lab."""
+    chosen = calls.join(engine.keep("suspects", suspects), on="who", how="semi").select("text")
     senders = calls.join(chosen.unique(), on="text", how="semi").group_by("text").agg(least=nw.col("who").min(), most=nw.col("who").max())
     rows = engine.fetch(senders.filter(nw.col("least") == nw.col("most")).select("text", who="least"))
-    engine.drop(name)
+    engine.drop("suspects")
     by: dict[int, list[int]] = {}
     for who, text in zip(rows.column("who").to_pylist(), rows.column("text").to_pylist(), strict=True):
         by.setdefault(who, []).append(text & (2**64 - 1))
     return {who: frozenset(f"{RECIPE}:{t:016x}" for t in sorted(some)[:PROMPTS]) for who, some in by.items()}
-
-
-def _add_prompts(own: list[dict[str, frozenset[str]]], prompts: Mapping[int, frozenset[str]]) -> None:
-    for who, some in prompts.items():
-        own[who]["template"] = own[who].get("template", frozenset()) | some
 
 
 def _with_partners(pop: campaign.Population, own: Sequence[Mapping[str, frozenset[str]]], look: Look) -> campaign.Population:
@@ -296,7 +286,7 @@ def _with_partners(pop: campaign.Population, own: Sequence[Mapping[str, frozense
         return np.array([bool(m & asked) for m in mine], bool), np.array([bool(m & shared) for m in mine], bool)
 
     flags, anything = {}, np.zeros(len(own), bool)
-    for kind in ("payment", "network", "template"):
+    for kind in ("payment", "network"):  # a shared prompt only moves a suspicion up the queue: short ones meet by chance
         asked, shared = hits(kind)
         flags[kind] = np.where(shared, 1, np.where(asked, 0, -1)).astype(np.int8)
         anything |= shared
