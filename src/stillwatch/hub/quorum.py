@@ -255,8 +255,8 @@ def epochs(today: date) -> tuple[str, str]:
 def answers(c: Connection, member: Member, after: int) -> list[dict[str, object]]:
     """Answers to tags that the member itself has sent, after a number."""
     a, t = answers_table.c, tokens.c
-    same = (a.trait == t.trait) & (a.epoch == t.epoch) & (a.tag == t.tag)
-    query = sa.select(a.seq, a.trait, a.epoch, a.tag, a.body).join(tokens, same).where(t.member == member.name, a.seq > after)
+    mine = sa.exists().where(a.trait == t.trait, a.epoch == t.epoch, a.tag == t.tag, t.member == member.name)
+    query = sa.select(a.seq, a.trait, a.epoch, a.tag, a.body).where(a.seq > after, mine)
     rows = c.execute(query.order_by(a.seq).limit(1000))
     return [{"seq": r.seq, "trait": r.trait, "epoch": r.epoch, "tag": r.tag, **json.loads(r.body)} for r in rows]
 
