@@ -251,6 +251,18 @@ def multihoming_company(place: Place, shared: Rng, rng: Rng, index: int) -> Iter
             yield Call(at, who, "multihoming", note, "model-small", {"temperature": 0}, "OpenAI/Python 2.4.0", desk)
 
 
+def multihoming_reseller(place: Place, shared: Rng, rng: Rng, index: int) -> Iterator[Call]:
+    """One reseller's account at this lab: the same card, mail domain and exits as at the other labs, and end users of its own."""
+    own = _same_everywhere(place, "reseller", index)
+    domain, card, out = f"reseller-{token(own, 6)}.example", token(own, 16), [address(own) for _ in range(4)]
+    created = place.begin - own.uniform(100, 600) * DAY
+    who = Account(f"u-{token(rng, 12)}", created, f"api@{domain}", card, "enterprise", "", "", 1, "multihoming")
+    for user_number in range(place.spec.honest.multihoming.calls):
+        for at in waking(rng, place.begin, place.spec.days, heavy(rng, 1.3, 3, 40), 0):
+            name = f"eu-{index}-{user_number}"
+            yield Call(at, who, "multihoming", user(place.ask(rng)), agent="gateway-proxy/3.1", address=pick(rng, out), end_user=name)
+
+
 def multihoming_person(place: Place, shared: Rng, rng: Rng, index: int) -> Iterator[Call]:
     """One person's account at this lab: the same card, mail name and address as at the other labs, and the same question now and then."""
     own = _same_everywhere(place, "person", index)
@@ -284,5 +296,6 @@ def honest(place: Place) -> list[Population]:
         ("synthetic", h.synthetic.accounts, h.synthetic.calls, partial(synthetic, place)),
         ("migration", h.migration.companies, h.migration.calls, partial(migration, place)),
         ("multihoming-companies", h.multihoming.companies, h.multihoming.calls, partial(multihoming_company, place)),
+        ("multihoming-resellers", h.multihoming.resellers, h.multihoming.calls * 6.0, partial(multihoming_reseller, place)),
         ("multihoming-people", h.multihoming.people, 12.0, partial(multihoming_person, place)),
     ]

@@ -117,9 +117,10 @@ class Migration(_Part, frozen=True):
 
 
 class Multihoming(_Part, frozen=True):
-    """Honest customers of every lab: companies with one card and mail domain, and people with one card, mail name and address; the same at each lab."""
+    """Honest customers of every lab: companies and resellers with one card and mail domain, people with one card, mail name and address; the same at each lab."""
 
     companies: int = 0
+    resellers: int = 0
     people: int = 0
     calls: int = 40  # of a company at each lab
 
@@ -414,5 +415,5 @@ def allied_world(labs: int) -> WorldSpec:
         "variants": 3,
     }
     rings = (msgspec.structs.replace(quiet, **few), msgspec.structs.replace(quiet, **more, languages=2))
-    honest = Honest(chat=Chat(accounts=1500), multihoming=Multihoming(companies=25, people=60))
+    honest = Honest(chat=Chat(accounts=1500), multihoming=Multihoming(companies=25, resellers=3, people=60))
     return WorldSpec(name="thin-rings", labs=labs, honest=honest, campaigns=rings)
