@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from stillwatch.app import pool
+from stillwatch.app import pool, sharing
 from stillwatch.app.flow import Look, Progress, Settings, detect
 from stillwatch.campaign import score
 from stillwatch.campaign.population import Population, Trait
@@ -70,8 +70,6 @@ class Alliance:
 
     def lie(self, n: int, values: dict[str, list[str]]) -> None:
         """Lab ``n`` submits traits that it never saw."""
-        from stillwatch.app import sharing
-
         today = quorum.date.today()
         context = quorum.Context(quorum.suspicion_mark(self.desks[n].member, quorum.epoch_of(today)), today, today)
         sharing.contribute(self.desks[n], context, values, 10**6, self.hubs[n], [self.holders[n]], time.time())
@@ -292,7 +290,7 @@ def test_the_queue_puts_first_what_a_partner_confirmed_and_tells_a_hand_over() -
     mark = quorum.suspicion_mark(members[1], "2026q4")
     released = "campaign--3f567912-629a-5e0b-ab0c-0102977c2d6c"
     only = {"epoch": "2026q4", "campaigns": [mark], "spans": [["2026-05-28", "2026-05-28"]]}
-    before = pool._date(seen.first)
+    before = sharing.day_of(seen.first)
     assert before.isoformat() == "2026-05-28"
     suspected = pool._queued(seen, look, {("payment", "card-1"): only}, members)
     assert (suspected.shared, suspected.confirmed, suspected.handed_over) == (1, (), True)

@@ -17,7 +17,9 @@ from stillwatch.app.key_holder_cli import key_holder_app
 from stillwatch.app.pool_cli import pool_app
 from stillwatch.app.range_cli import range_app
 from stillwatch.app.release_cli import release_app
-from stillwatch.evidence import campaign_from_json, explain, run_from_json
+from stillwatch.app.sharing import found_campaign
+from stillwatch.evidence import explain, run_from_json
+from stillwatch.store.desk import DeskError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Find, prove and stop adversarial distillation."
@@ -72,18 +74,15 @@ def explain_command(
 ) -> None:
     """Print why a campaign was found, reason by reason in bits, with the calls that show it."""
     try:
-        run = run_from_json(json.loads((directory / "run.json").read_text(encoding="utf-8")))
-        lines = (directory / "campaigns.jsonl").read_text(encoding="utf-8").splitlines()
-        campaigns = [campaign_from_json(json.loads(line)) for line in lines]
+        run_record = run_from_json(json.loads((directory / "run.json").read_text(encoding="utf-8")))
+        chosen = found_campaign(directory, campaign)
     except FileNotFoundError as error:
         stop(f"{error.filename}: not there; name the directory that stillwatch detect wrote with --out")
+    except DeskError as error:
+        stop(str(error))
     except ValueError as error:
         stop(f"{directory}: campaigns.jsonl or run.json cannot be read: {error}")
-    chosen = [c for c in campaigns if c.id.startswith(campaign)]
-    if len(chosen) != 1:
-        ids = ", ".join(c.id for c in campaigns) or "none"
-        stop(f"{campaign}: {'no' if not chosen else 'more than one'} campaign of that id in {directory} (there: {ids})")
-    Console().print(explain(chosen[0], run))
+    Console().print(explain(chosen, run_record))
 
 
 @app.command("demo")

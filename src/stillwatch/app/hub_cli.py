@@ -172,11 +172,19 @@ def connected(desk: Desk) -> HubClient:
     return HubClient(state["hub"], state["token"], collection=state.get("collection", "signals"))
 
 
-def _opened(folder: Path) -> Desk:
+def opened(folder: Path) -> Desk:
+    """The desk, or the end of the command."""
     try:
         return open_desk(folder)
     except DeskError as error:
         stop(str(error))
+
+
+def key_holders(urls: list[str], token_files: list[Path]) -> list[KeyHolderClient]:
+    """The key-holders that a command names, each with its token."""
+    if len(urls) != len(token_files):
+        stop("give as many --key-holder-token as --key-holder")
+    return [KeyHolderClient(u, t.read_text().strip()) for u, t in zip(urls, token_files, strict=True)]
 
 
 @hub_app.command("join")
@@ -187,7 +195,7 @@ def join_command(
     collection: Annotated[str, typer.Option(help="Collection to share in.")] = "signals",
 ) -> None:
     """Tell the desk which hub it shares with, and keep the log's key as it is seen now."""
-    home = _opened(desk)
+    home = opened(desk)
     try:
         token = token_file.read_text().strip()
         client = HubClient(hub, token, collection=collection)
@@ -203,7 +211,7 @@ def join_command(
 @hub_app.command("push")
 def push_command(desk: DeskDir) -> None:
     """Send all releases that are approved and not yet sent."""
-    home = _opened(desk)
+    home = opened(desk)
     try:
         client, folders = connected(home), sharing.waiting(home)
         for folder in folders:
@@ -219,7 +227,7 @@ def push_command(desk: DeskDir) -> None:
 @hub_app.command("pull")
 def pull_command(desk: DeskDir) -> None:
     """Take in what partners released since the last pull; retractions and expiry re-open decisions."""
-    home = _opened(desk)
+    home = opened(desk)
     try:
         news = sharing.pull(home, connected(home), time.time())
     except (DeskError, ClientError) as error:
@@ -250,7 +258,7 @@ def watch_command(
     every: Annotated[float | None, typer.Option(min=1, help="Pull and check again every so many seconds, until Ctrl-C.")] = None,
 ) -> None:
     """Check that the hub's log was not rewritten, sign its head as a witness, and pull."""
-    home = _opened(desk)
+    home = opened(desk)
     while True:
         try:
             client, state = connected(home), home.state()
@@ -280,7 +288,7 @@ def watch_command(
 @hub_app.command("inbox")
 def inbox_command(desk: DeskDir) -> None:
     """List partners' campaigns: live, retracted or expired."""
-    home = _opened(desk)
+    home = opened(desk)
     table = Table(title="Partners' campaigns")
     for name in ("campaign", "partner", "state", "until", "accounts", "techniques", "seen by others"):
         table.add_column(name, no_wrap=name == "campaign")
@@ -311,7 +319,7 @@ def decide_command(
     """Record a decision of your own; a partner's word alone never limits or blocks anybody."""
     if action not in sharing.ACTIONS:
         stop(f"{action}: none of {', '.join(sharing.ACTIONS)}")
-    home = _opened(desk)
+    home = opened(desk)
     try:
         own = sharing.found_campaign(found, evidence) if found and evidence else None
         number = sharing.decide(home, campaign, action, by, own, note, time.time())
@@ -331,9 +339,7 @@ def contribute_command(
     key_holder_token: Annotated[list[Path], typer.Option(help="File with the token for each, in the same order.")],
 ) -> None:
     """Blind the traits of a campaign's accounts and have the hub match them; only who sent a trait too is told."""
-    home = _opened(desk)
-    if len(key_holder) != len(key_holder_token):
-        stop("give as many --key-holder-token as --key-holder")
+    home = opened(desk)
     try:
         folder, own = home.outgoing(release), sharing.found_campaign(found, evidence)
         if not (folder / "sent.json").exists():
@@ -341,7 +347,7 @@ def contribute_command(
         table = pq.read_table(found / "accounts.parquet", columns=["account", "campaign"]).to_pylist()
         members = [r["account"] for r in table if r["campaign"] == own.id]
         values = sharing.traits_of(accounts, members)
-        holders = [KeyHolderClient(u, t.read_text().strip()) for u, t in zip(key_holder, key_holder_token, strict=True)]
+        holders = key_holders(key_holder, key_holder_token)
         days = [datetime.fromtimestamp(t, UTC).date() for t in (own.first, own.last)]
         context = Context(folder.name, days[0], days[1])
         told = sharing.contribute(home, context, values, len(members), connected(home), holders, time.time())
@@ -354,7 +360,7 @@ def contribute_command(
 @hub_app.command("answers")
 def answers_command(desk: DeskDir) -> None:
     """What became of our blinded traits: which of them enough others have sent too."""
-    home = _opened(desk)
+    home = opened(desk)
     try:
         state = home.state()
         after, found = 0, list[dict[str, Any]]()

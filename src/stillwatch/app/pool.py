@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from stillwatch.app import sharing
@@ -60,11 +60,11 @@ def send(settings: Settings, desk: Desk, hub: HubClient, holders: Sequence[KeyHo
 
 
 def _context(desk: Desk, suspicions: Sequence[Suspicion], now: float) -> quorum.Context:
-    today = datetime.fromtimestamp(now, UTC).date()
+    today = sharing.day_of(now)
     mark = quorum.suspicion_mark(desk.member, quorum.epoch_of(today))
     if not suspicions:
         return quorum.Context(mark, today, today)
-    return quorum.Context(mark, _date(min(s.first for s in suspicions)), _date(max(s.last for s in suspicions)))
+    return quorum.Context(mark, sharing.day_of(min(s.first for s in suspicions)), sharing.day_of(max(s.last for s in suspicions)))
 
 
 def look_again(settings: Settings, desk: Desk, hub: HubClient, progress: Progress, now: float) -> tuple[Case, list[Queued]]:
@@ -105,7 +105,7 @@ def _answers(hub: HubClient) -> dict[str, dict[str, Any]]:
 
 
 def _queued(s: Suspicion, look: Look, told: dict[tuple[str, str], dict[str, Any]], members: Collection[str]) -> Queued:
-    first, last = _date(s.first), _date(s.last)
+    first, last = sharing.day_of(s.first), sharing.day_of(s.last)
     hits = [[told[kind, v] for kind, some in look.traits.get(a, {}).items() for v in some if (kind, v) in told] for a in s.accounts]
     every = [a for some in hits for a in some]
     spans = {tuple(x) for a in every for x in a.get("spans", ())}
@@ -115,7 +115,3 @@ def _queued(s: Suspicion, look: Look, told: dict[tuple[str, str], dict[str, Any]
     return Queued(
         round(s.bits, 1), len(s.accounts), sum(bool(h) for h in hits), tuple(confirmed), first.isoformat(), last.isoformat(), over
     )
-
-
-def _date(seconds: float) -> date:
-    return datetime.fromtimestamp(seconds, UTC).date()

@@ -13,9 +13,9 @@ from rich.table import Table
 from stillwatch.app import pool
 from stillwatch.app.console import run, stop, table
 from stillwatch.app.flow import Settings
-from stillwatch.app.hub_cli import connected
+from stillwatch.app.hub_cli import connected, key_holders
 from stillwatch.app.story import play
-from stillwatch.hub.client import ClientError, KeyHolderClient
+from stillwatch.hub.client import ClientError
 from stillwatch.hub.oprf import ProofError
 from stillwatch.store.desk import DeskError, open_desk
 
@@ -38,12 +38,10 @@ def send_command(
     max_false_alarms: Alarms = 0.01,
 ) -> None:
     """First look: detect alone, then send the traits of suspects for matching, blinded and padded."""
-    if len(key_holder) != len(key_holder_token):
-        stop("give as many --key-holder-token as --key-holder")
     settings = Settings(logs, out, accounts, max_false_alarms=max_false_alarms)
     try:
         home = open_desk(desk)
-        holders = [KeyHolderClient(u, t.read_text().strip()) for u, t in zip(key_holder, key_holder_token, strict=True)]
+        holders = key_holders(key_holder, key_holder_token)
         hub = connected(home)
         sent = run(settings, Console(stderr=True), lambda p: pool.send(settings, home, hub, holders, p, time.time()))
     except (DeskError, ClientError, ProofError, OSError) as error:

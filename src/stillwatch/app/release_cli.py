@@ -16,22 +16,13 @@ from rich.table import Table
 from stillwatch import release as door
 from stillwatch.app import sharing
 from stillwatch.app.console import stop
-from stillwatch.app.hub_cli import connected
+from stillwatch.app.hub_cli import DeskDir, connected, opened
 from stillwatch.hub.client import ClientError
 from stillwatch.hub.wire import WireError
-from stillwatch.store.desk import Desk, DeskError, add_person, make_desk, open_desk, read_key, write_private
+from stillwatch.store.desk import DeskError, add_person, make_desk, read_key, write_private
 
 release_app = typer.Typer(no_args_is_help=True, help="The one door out: examine, approve, send.")
-DeskDir = Annotated[Path, typer.Option("--desk", help="The lab's desk; made with release init.")]
 Found = Annotated[Path, typer.Option(help="What detect wrote with --out.")]
-
-
-def opened(folder: Path) -> Desk:
-    """The desk, or the end of the command."""
-    try:
-        return open_desk(folder)
-    except DeskError as error:
-        stop(str(error))
 
 
 @release_app.command("init")

@@ -65,10 +65,9 @@ def answer(
 
 
 def _prepare(desk: Desk, draft: door.Draft, subject: str, now: float, **more: Any) -> Prepared | door.Withheld:
-    made = door.prepare(draft, desk.policy, _day(now), **more)
+    made = door.prepare(draft, desk.policy, day_of(now), **more)
     if isinstance(made, door.Withheld):
-        why = [{"rule": r.rule, "reason": r.reason, "reference": r.reference} for r in made.refusals]
-        desk.record("withheld", {"subject": subject, "refusals": why}, now)
+        _record_withheld(desk, made, subject, now)
         return made
     folder = desk.folder / "outbox" / made.id
     if isinstance(made.document, door.Retraction):
@@ -79,7 +78,7 @@ def _prepare(desk: Desk, draft: door.Draft, subject: str, now: float, **more: An
     desk.file(folder, "document.json", made.canonical)
     desk.file(folder, "bundle.json", bundle)
     desk.file(folder, "stays.json", json.dumps({"subject": subject, "removed": dict(draft.removed)}, indent=1).encode())
-    basis = desk.policy.basis(_day(now))
+    basis = desk.policy.basis(day_of(now))
     detail = {
         "release": made.id,
         "subject": subject,
@@ -92,6 +91,11 @@ def _prepare(desk: Desk, draft: door.Draft, subject: str, now: float, **more: An
     }
     desk.record("prepared", detail, now)
     return Prepared(folder, made, bundle, draft.removed)
+
+
+def _record_withheld(desk: Desk, made: door.Withheld, subject: str, now: float) -> None:
+    why = [{"rule": r.rule, "reason": r.reason, "reference": r.reference} for r in made.refusals]
+    desk.record("withheld", {"subject": subject, "refusals": why}, now)
 
 
 def approve(desk: Desk, ident: str, name: str, key: Ed25519PrivateKey, now: float) -> Path:
@@ -107,13 +111,13 @@ def approve(desk: Desk, ident: str, name: str, key: Ed25519PrivateKey, now: floa
     if not prepared or prepared[-1]["digest"] != _digest(bundle):
         raise DeskError(f"{folder / 'bundle.json'}: not what was prepared; prepare it again")
     release = door.reopen(_read(folder / "document.json"))
-    if release.document.stamp.valid_until <= _day(now).isoformat() or desk.policy.basis(_day(now)) is None:
+    if release.document.stamp.valid_until <= day_of(now).isoformat() or desk.policy.basis(day_of(now)) is None:
         raise DeskError(f"{folder.name}: it has expired or its legal basis has lapsed since it was prepared; prepare it again")
     statement = {"release": folder.name, "digest": _digest(bundle), "by": name, "at": _time(now)}
     signed = {**statement, "signature": key.sign(rfc8785.dumps(statement)).hex(), "public_key": person.public_key}
-    objects = [wire.sign(o, desk.key) if _signable(o) else o for o in json.loads(bundle)["objects"]]
+    objects = [wire.sign(o, desk.key) for o in json.loads(bundle)["objects"] if RELEASE in o.get("extensions", {})]
     desk.file(folder, "approval.json", json.dumps(signed, indent=1).encode())
-    desk.file(folder, "signed.json", rfc8785.dumps(wire.bundle([o for o in objects if _signable(o)], [desk.member])))
+    desk.file(folder, "signed.json", rfc8785.dumps(wire.bundle(objects, [desk.member])))
     desk.record("approved", signed, now)
     return folder
 
@@ -130,10 +134,6 @@ def the_person(desk: Desk, name: str, role: str, key: Ed25519PrivateKey) -> door
     if public_of(person.public_key) != key.public_key():
         raise DeskError(f"{name}: this is not the key that the policy names for this person")
     return person
-
-
-def _signable(o: Mapping[str, Any]) -> bool:
-    return RELEASE in o.get("extensions", {})
 
 
 def waiting(desk: Desk) -> list[Path]:
@@ -216,7 +216,7 @@ def pull(desk: Desk, hub: HubClient, now: float) -> News:
                 told.append((r.about, _said(r.release.document)))
         refused += bad
         desk.remember(checkpoint=checkpoint)
-    expired = _expire(desk, _day(now))
+    expired = _expire(desk, day_of(now))
     for ident, why in refused:
         desk.record("received-refused", {"id": ident, "reason": why}, now)
     reopened = _reopen(desk, {**dict.fromkeys(retracted, "retracted"), **dict.fromkeys(expired, "expired")}, now)
@@ -325,7 +325,7 @@ def contribute(
     Raises:
         DeskError: a rule forbids it.
     """
-    epoch, threshold, out = quorum.epoch_of(_day(now)), hub.directory().quorum, {}
+    epoch, threshold, out = quorum.epoch_of(day_of(now)), hub.directory().quorum, {}
     state = desk.state()
     pins, mine = dict(state.get("keys", {})), dict(state.get("tags", {}))
     for trait, every in values.items():
@@ -350,15 +350,14 @@ def contribute(
 
 
 def _tokens_release(desk: Desk, trait: str, epoch: str, tokens: list[door.Token], subject: str, accounts: int, now: float) -> door.Release:
-    today = _day(now).isoformat()
+    today = day_of(now).isoformat()
     sent = sum(
         e["detail"]["tokens"] for e in desk.ledger() if e["kind"] == "tokens" and e["detail"]["trait"] == trait and e["at"][:10] == today
     )
     draft = door.Draft(door.Batch(trait, epoch, accounts, 0, len(tokens), sent), ledger=desk.member)
-    made = door.prepare(draft, desk.policy, _day(now), tokens=[*tokens, *quorum.padding(len(tokens))])
+    made = door.prepare(draft, desk.policy, day_of(now), tokens=[*tokens, *quorum.padding(len(tokens))])
     if isinstance(made, door.Withheld):
-        why = [{"rule": r.rule, "reason": r.reason, "reference": r.reference} for r in made.refusals]
-        desk.record("withheld", {"subject": f"{trait} tokens of {subject}", "refusals": why}, now)
+        _record_withheld(desk, made, f"{trait} tokens of {subject}", now)
         raise DeskError("; ".join(f"{r.rule}: {r.reason}" for r in made.refusals))
     return made
 
@@ -371,9 +370,11 @@ def found_campaign(directory: Path, named: str) -> records.Campaign:
     """
     try:
         lines = (directory / "campaigns.jsonl").read_text(encoding="utf-8").splitlines()
+        every = [campaign_from_json(json.loads(line)) for line in lines]
     except OSError as error:
         raise DeskError(f"{error.filename}: not there; name the directory that stillwatch detect wrote with --out") from None
-    every = [campaign_from_json(json.loads(line)) for line in lines]
+    except ValueError as error:
+        raise DeskError(f"{directory}: campaigns.jsonl or run.json cannot be read: {error}") from None
     chosen = [c for c in every if c.id.startswith(named)]
     if len(chosen) != 1:
         ids = ", ".join(c.id for c in every) or "none"
@@ -381,7 +382,8 @@ def found_campaign(directory: Path, named: str) -> records.Campaign:
     return chosen[0]
 
 
-def _day(now: float) -> date:
+def day_of(now: float) -> date:
+    """The UTC day of epoch seconds."""
     return datetime.fromtimestamp(now, UTC).date()
 
 

@@ -133,15 +133,14 @@ def wanted(query: Sequence[tuple[str, str]], key: bytes, scope: str, *, versions
             added_after = micros(given["added_after"])
         except ValueError as error:
             raise Refused(400, "Bad parameter", f"added_after: {error}.") from None
-    lists = {name: tuple(v for v in given[name].split(",") if v) for name in _MATCH if name in given}
+    lists = _lists(given)
     chosen: tuple[str, ...] = ("last",)
     at: list[int] = []
     if versions and lists.get("match[version]"):
         chosen, at = _versions(lists["match[version]"])
-    filters = sha256(json.dumps([scope, given.get("added_after"), sorted(lists.items())]).encode()).digest()
     after = 0
     if given.get("next"):
-        after = _read_next(given["next"], key, filters)
+        after = _read_next(given["next"], key, filters_of(query, scope))
     return Wanted(
         ids=lists.get("match[id]", ()),
         types=lists.get("match[type]", ()),
@@ -167,8 +166,11 @@ def _versions(values: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
 def filters_of(query: Sequence[tuple[str, str]], scope: str) -> bytes:
     """What a page token is bound to."""
     given = dict(query)
-    lists = {name: tuple(v for v in given[name].split(",") if v) for name in _MATCH if name in given}
-    return sha256(json.dumps([scope, given.get("added_after"), sorted(lists.items())]).encode()).digest()
+    return sha256(json.dumps([scope, given.get("added_after"), sorted(_lists(given).items())]).encode()).digest()
+
+
+def _lists(given: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(v for v in given[name].split(",") if v) for name in _MATCH if name in given}
 
 
 def next_token(seq: int, key: bytes, filters: bytes) -> str:
