@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 import requests
 
-from stillwatch.hub import oprf, sodium, wire
+from stillwatch.share.tokens import oprf, sodium, wire
 
 TAXII = "application/taxii+json;version=2.1"
 N = 2000
@@ -70,7 +70,7 @@ class Served:
 def ours(folder: Path) -> tuple[Served, str, Any]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from stillwatch.hub.database import Database, open_database
+    from stillwatch.share.hub.database import Database, open_database
 
     key = Ed25519PrivateKey.from_private_bytes(b"b" * 32)
     db = Database(open_database(f"sqlite:///{folder / 'hub.db'}"))
@@ -83,7 +83,7 @@ def ours(folder: Path) -> tuple[Served, str, Any]:
     command = [
         sys.executable,
         "-m",
-        "stillwatch.app.cli",
+        "stillwatch.cli.main",
         "hub",
         "serve",
         "--db",
@@ -131,7 +131,7 @@ def medallion(folder: Path) -> tuple[Served, str]:
 
 def signed(count: int, key: Any, start: int = 0) -> list[dict[str, Any]]:
     """So many different signed campaigns and what belongs to them."""
-    from tests.hub.samples import campaign_release
+    from tests.share.hub.samples import campaign_release
 
     member, out, n = wire.key_id(key.public_key()), [], start
     while len(out) < count:

@@ -21,16 +21,17 @@ import pyarrow.parquet as pq
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from stillwatch.app import pool
-from stillwatch.app.flow import Progress, Settings
-from stillwatch.hub import quorum
-from stillwatch.hub.access import new_token
-from stillwatch.hub.client import HubClient, KeyHolderClient
-from stillwatch.hub.database import Database, open_database
-from stillwatch.hub.keyholder import KeyHolder
-from stillwatch.hub.server import Hub, Limits
 from stillwatch.range import allied_world, build_world
-from stillwatch.store.desk import Desk, make_desk
+from stillwatch.share.desk.desk import Desk, make_desk
+from stillwatch.share.hub.client import HubClient
+from stillwatch.share.hub.database import Database, open_database
+from stillwatch.share.hub.server import Hub, Limits
+from stillwatch.share.keyholder.client import KeyHolderClient
+from stillwatch.share.keyholder.server import KeyHolder
+from stillwatch.share.net.access import new_token
+from stillwatch.share.pool import exchange as pool
+from stillwatch.share.tokens import seal
+from stillwatch.watch.flow import Progress, Settings
 
 
 def serve(app: Any) -> tuple[str, uvicorn.Server]:
@@ -194,7 +195,7 @@ def tokens(n: int) -> None:
     """Seconds of each step for ``n`` traits of each of two labs that share half of them, over loopback."""
     from datetime import date
 
-    from stillwatch.app import sharing
+    from stillwatch.share.desk import sharing
 
     with tempfile.TemporaryDirectory() as name:
         alliance = Alliance(Path(name), 2)
@@ -202,7 +203,7 @@ def tokens(n: int) -> None:
         for lab in range(2):
             desk = structs_replace(alliance.desks[lab], n)
             values = [f"value-{i + lab * n // 2:09d}" for i in range(n)]
-            context = quorum.Context(quorum.suspicion_mark(desk.member, quorum.epoch_of(date.today())), date(2026, 6, 1), date(2026, 6, 14))
+            context = seal.Context(seal.suspicion_mark(desk.member, seal.epoch_of(date.today())), date(2026, 6, 1), date(2026, 6, 14))
             cpu, start = time.process_time(), time.perf_counter()
             told = sharing.contribute(desk, context, {"network": values}, n, alliance.hubs[lab], [alliance.holders[lab]], now)
             took = time.perf_counter() - start

@@ -54,7 +54,7 @@ def kernel() -> None:
     from datasketch import MinHash
     from rensa import RMinHash
 
-    from stillwatch.sketch import sketch_batch
+    from stillwatch.watch.sketch import sketch_batch
 
     print(f"seed {SEED}")
     texts = prompts(20_000)
@@ -91,8 +91,8 @@ def kernel() -> None:
 
 def intake(world: Path) -> None:
     """Calls/s of reading, and of reading and sketching, a LiteLLM log on one core."""
-    from stillwatch.intake import Identity, Quarantine, Reader
-    from stillwatch.sketch import sketch_batch
+    from stillwatch.watch.intake import Identity, Quarantine, Reader
+    from stillwatch.watch.sketch import sketch_batch
 
     log = world / "calls.jsonl.gz"
 
@@ -136,7 +136,7 @@ def one(n: int, folder: Path) -> None:
 
     import pyarrow.parquet as pq
 
-    from stillwatch.app.flow import Progress, Settings, detect
+    from stillwatch.watch.flow import Progress, Settings, detect
 
     start = time.perf_counter()
     if not (folder / "calls.jsonl.gz").exists():
@@ -193,7 +193,7 @@ def days(count: int, calls: int, window: float) -> None:
         for day in range(count):
             (folder / "day.jsonl").write_bytes(b"".join(cut.pop(day, [])))
             code = (
-                "import sys, json, time, resource; from pathlib import Path; from stillwatch.app.flow import Progress, Settings, detect\n"
+                "import sys, json, time, resource; from pathlib import Path; from stillwatch.watch.flow import Progress, Settings, detect\n"
                 f"f = Path({str(folder)!r}); t = time.perf_counter()\n"
                 f"case = detect(Settings([str(f / 'day.jsonl')], f / 'out', f / 'accounts.csv', state=f / 'state', window={window}), Progress(), now=0.0)\n"
                 "print(json.dumps([case.run.calls, time.perf_counter() - t, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(case.campaigns)]))"

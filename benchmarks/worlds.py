@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from stillwatch.app.flow import Progress, Settings, detect
 from stillwatch.range import build_world, load_spec
 from stillwatch.range.score import score_world
+from stillwatch.watch.flow import Progress, Settings, detect
 
 
 def _spread(values: list[float]) -> str:

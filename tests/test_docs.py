@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from stillwatch.app.cli import app
+from stillwatch.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / n for n in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted((ROOT / "docs").rglob("*.md"))
@@ -122,8 +122,8 @@ def test_chromium_shows_the_report_without_errors(tmp_path: Path) -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("Chromium is not installed")
-    from stillwatch.app.flow import Progress, Settings, detect
     from stillwatch.range import build_world, small_world
+    from stillwatch.watch.flow import Progress, Settings, detect
 
     build_world(small_world(), seed=7, out=tmp_path)
     detect(Settings([str(tmp_path / "calls.jsonl.gz")], tmp_path / "found", tmp_path / "accounts.csv"), Progress(), now=1.78e9)

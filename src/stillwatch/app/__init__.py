@@ -1,1 +1,0 @@
-"""The flow of a run and the command line."""

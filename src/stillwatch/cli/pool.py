@@ -1,0 +1,109 @@
+"""Pooled detection on the command line."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stillwatch.cli.console import run, stop, table
+from stillwatch.cli.hub import connected, key_holders
+from stillwatch.cli.story import play
+from stillwatch.share.desk.desk import DeskError, open_desk
+from stillwatch.share.net.access import ClientError
+from stillwatch.share.pool import exchange as pool
+from stillwatch.share.tokens.oprf import ProofError
+from stillwatch.watch.flow import Settings
+
+pool_app = typer.Typer(no_args_is_help=True, help="See with other labs what no lab sees alone.")
+Logs = Annotated[list[str], typer.Argument(help="Log files, globs or directories, as for detect.")]
+Out = Annotated[Path, typer.Option(help="Directory for the results.")]
+Accounts = Annotated[Path, typer.Option(help="Sign-up records, CSV or Parquet.")]
+DeskDir = Annotated[Path, typer.Option("--desk", help="The lab's desk, joined to a hub.")]
+Alarms = Annotated[float, typer.Option(min=1e-9, max=10.0, help="False campaigns to expect at most in a run without any.")]
+
+
+@pool_app.command("send")
+def send_command(
+    logs: Logs,
+    out: Out,
+    accounts: Accounts,
+    desk: DeskDir,
+    key_holder: Annotated[list[str], typer.Option(help="Address of a key-holder; as many as the key is split among need be.")],
+    key_holder_token: Annotated[list[Path], typer.Option(help="File with the token for each, in the same order.")],
+    max_false_alarms: Alarms = 0.01,
+) -> None:
+    """First look: detect alone, then send the traits of suspects for matching, blinded and padded."""
+    settings = Settings(logs, out, accounts, max_false_alarms=max_false_alarms)
+    try:
+        home = open_desk(desk)
+        holders = key_holders(key_holder, key_holder_token)
+        hub = connected(home)
+        sent = run(settings, Console(stderr=True), lambda p: pool.send(settings, home, hub, holders, p, time.time()))
+    except (DeskError, ClientError, ProofError, OSError) as error:
+        stop(str(error))
+    assert isinstance(sent, pool.Sent)
+    table(sent.case, settings, Console())
+    traits = ", ".join(f"{n} {kind}" for kind, n in sent.traits.items()) or "none"
+    print(f"{sent.suspicions} suspicions of {sent.accounts} accounts; traits sent for matching, blinded and padded: {traits}")
+
+
+@pool_app.command("look")
+def look_command(logs: Logs, out: Out, accounts: Accounts, desk: DeskDir, max_false_alarms: Alarms = 0.01) -> None:
+    """Second look: detect with what partners' suspicions share, beside one's own evidence; the rest is a queue."""
+    settings = Settings(logs, out, accounts, max_false_alarms=max_false_alarms)
+    try:
+        home = open_desk(desk)
+        hub = connected(home)
+        done = run(settings, Console(stderr=True), lambda p: pool.look_again(settings, home, hub, p, time.time()))
+    except (DeskError, ClientError, OSError) as error:
+        stop(str(error))
+    assert isinstance(done, tuple)
+    case, queue = done
+    table(case, settings, Console())
+    shared = [q for q in queue if q.shared]
+    if shared:
+        shown = Table(title="Still only suspected, first those that partners share")
+        for name in ("accounts", "shared", "own bits", "from", "to", "confirmed by a partner", "handed over"):
+            shown.add_column(name)
+        for q in shared[:10]:
+            shown.add_row(
+                str(q.accounts),
+                str(q.shared),
+                f"{q.bits:.1f}",
+                q.first,
+                q.last,
+                "yes" if q.confirmed else "no",
+                "yes" if q.handed_over else "no",
+            )
+        Console().print(shown)
+    print(f"Queue of {len(queue)} suspicions: {out / 'queue.json'}")
+
+
+@pool_app.command("demo")
+def demo_command(
+    out: Annotated[Path, typer.Option(help="Directory for the world, the desks and the results.")] = Path("pool-demo"),
+    labs: Annotated[int, typer.Option(min=2, max=10, help="Labs that take part.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the generated world.")] = 7,
+) -> None:
+    """The whole story: labs that see nothing alone, a hub, a key-holder, and a second look together."""
+    console = Console(stderr=True)
+    try:
+        story = play(out, labs=labs, seed=seed, tell=lambda line: console.print(line, highlight=False, markup=False))
+    except RuntimeError as error:
+        stop(str(error))
+    except KeyboardInterrupt:
+        console.print("Stopped; hub and key-holder are down. Remove the directory to begin again.")
+        raise typer.Exit(130) from None
+    shown = Table(title="Accounts found, alone and together")
+    for name in ("ring", "lab", "accounts", "alone", "together"):
+        shown.add_column(name, justify="left" if name == "ring" else "right")
+    for r in story.rows:
+        shown.add_row(r.ring, str(r.lab), str(r.accounts), str(r.alone), str(r.together))
+    Console().print(shown)
+    print(f"Honest accounts touched: {story.honest_touched} of {story.honest:,}")
+    print(f"Report of lab 1: {story.report}")

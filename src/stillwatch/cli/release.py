@@ -1,0 +1,241 @@
+"""The door out on the command line."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from rich.console import Console
+from rich.table import Table
+
+from stillwatch.cli.console import stop
+from stillwatch.cli.hub import DeskDir, connected, opened
+from stillwatch.share import release as door
+from stillwatch.share.desk import sharing
+from stillwatch.share.desk.desk import DeskError, add_person, make_desk, read_key, write_private
+from stillwatch.share.net.access import ClientError
+from stillwatch.share.wire.stix import WireError
+
+release_app = typer.Typer(no_args_is_help=True, help="The one door out: examine, approve, send.")
+Found = Annotated[Path, typer.Option(help="What detect wrote with --out.")]
+
+
+@release_app.command("init")
+def init_command(folder: Annotated[Path, typer.Argument(metavar="DESK", help="Folder to make.")]) -> None:
+    """Make a desk: the lab's signing key, a policy to be read by counsel, an empty ledger."""
+    try:
+        desk = make_desk(folder)
+    except DeskError as error:
+        stop(str(error))
+    print(f"Desk {folder}; member {desk.member}; public key {desk.key.public_key().public_bytes_raw().hex()}")
+    print(
+        f"Have counsel read {folder / 'policy.toml'}, then name who may approve: stillwatch release person NAME --desk {folder} --key FILE"
+    )
+
+
+@release_app.command("person")
+def person_command(
+    name: Annotated[str, typer.Argument(help="As it shall stand in the ledger.")],
+    desk: DeskDir,
+    key: Annotated[Path, typer.Option(help="The person's own key; made on first use. It belongs to the person, not to the desk.")],
+    counsel: Annotated[bool, typer.Option("--counsel", help="Also has the role of counsel.")] = False,
+) -> None:
+    """Name somebody who may approve releases."""
+    home = opened(desk)
+    try:
+        if not key.exists():
+            write_private(key, Ed25519PrivateKey.generate().private_bytes_raw())
+        public = read_key(key).public_key().public_bytes_raw().hex()
+        add_person(home, door.Person(name, ("release", "counsel") if counsel else ("release",), public))
+    except (DeskError, OSError) as error:
+        stop(str(error))
+    print(f"{name} may approve; key {key}")
+
+
+@release_app.command("key")
+def key_command(desk: DeskDir) -> None:
+    """Print the lab's public key, which the hub's operator needs to enrol it."""
+    print(opened(desk).key.public_key().public_bytes_raw().hex())
+
+
+@release_app.command("prepare")
+def prepare_command(
+    campaign: Annotated[str, typer.Argument(help="A campaign's id, or the beginning of it.")],
+    desk: DeskDir,
+    found: Found,
+    ground: Annotated[
+        list[str] | None, typer.Option(help="A ground beyond terms of service; besides those that the evidence shows.")
+    ] = None,
+    network: Annotated[
+        list[str] | None, typer.Option(help="A proxy operator's network, KIND=VALUE, such as proxy-pool=198.51.100.0/24.")
+    ] = None,
+    access_path: Annotated[str, typer.Option(help="api, cloud-marketplace, aggregator, reseller or unknown.")] = "unknown",
+    target: Annotated[str | None, typer.Option(help="What capability it is after; else guessed from the techniques.")] = None,
+    tlp: Annotated[str | None, typer.Option(help="clear, green, amber or amber+strict.")] = None,
+    valid_days: Annotated[int | None, typer.Option(help="Days until it expires, at most 180.")] = None,
+    counsel: Annotated[str | None, typer.Option(help="Counsel's name, to release what rule R01 holds back.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Counsel's key, with --counsel.")] = None,
+) -> None:
+    """Show the exact bytes that would leave beside what stays; or why nothing may."""
+    home = opened(desk)
+    try:
+        subject = sharing.found_campaign(found, campaign)
+        if counsel is not None:
+            if key is None:
+                stop("--counsel needs --key, counsel's own key")
+            sharing.the_person(home, counsel, "counsel", read_key(key))
+        grounds = _typed(sorted({*door.grounds_of(subject), *(ground or ())}), tuple[door.Ground, ...], "--ground")
+        networks = _typed([_network(n) for n in network or ()], tuple[door.Network, ...], "--network")
+        draft = door.Draft(
+            subject,
+            grounds=grounds,
+            networks=networks,
+            tlp=_typed(tlp, door.Tlp | None, "--tlp"),
+            valid_days=valid_days,
+            counsel_releases=counsel is not None,
+        )
+        made = sharing.prepare_campaign(home, subject, draft, time.time(), access_path=access_path, target=target)
+    except (DeskError, OSError, WireError) as error:
+        stop(str(error))
+    _show(made, desk)
+
+
+def _typed(value: object, kind: Any, option: str) -> Any:
+    try:
+        return msgspec.convert(value, type=kind)
+    except msgspec.ValidationError as error:
+        stop(f"{option}: {error}; see docs/sharing.md")
+
+
+def _network(text: str) -> dict[str, str]:
+    kind, found, value = text.partition("=")
+    if not found:
+        stop(f"--network: {text}: write KIND=VALUE, such as proxy-pool=198.51.100.0/24")
+    return {"kind": kind, "value": value}
+
+
+def _show(made: sharing.Prepared | door.Withheld, desk: Path) -> None:
+    console = Console()
+    if isinstance(made, door.Withheld):
+        table = Table(title="Withheld: nothing leaves")
+        for name in ("rule", "why", "reference"):
+            table.add_column(name)
+        for r in made.refusals:
+            table.add_row(r.rule, r.reason, r.reference)
+        console.print(table)
+        raise typer.Exit(1)
+    print(f"What would leave: {made.release.id}\n")
+    print(made.release.canonical.decode())
+    print(f"\nAs STIX 2.1, {len(made.bundle):,} bytes to the last: {made.folder / 'bundle.json'}\n")
+    if made.stays:
+        table = Table(title="What stays")
+        table.add_column("class")
+        table.add_column("removed", justify="right")
+        table.add_column("what it is")
+        for what, n in made.stays:
+            table.add_row(what, str(n), sharing.STAYS[what])
+        console.print(table)
+    print(f"Next: stillwatch release approve {made.release.id} --by NAME --key FILE --desk {desk}")
+
+
+@release_app.command("approve")
+def approve_command(
+    release: Annotated[str, typer.Argument(help="The release's id, or the beginning of it.")],
+    desk: DeskDir,
+    by: Annotated[str, typer.Option(help="Your name, as in the policy.")],
+    key: Annotated[Path, typer.Option(help="Your own key.")],
+) -> None:
+    """Sign what was prepared, as a named person with the role; then the lab's key signs every object."""
+    home = opened(desk)
+    try:
+        folder = sharing.approve(home, release, by, read_key(key), time.time())
+    except (DeskError, OSError) as error:
+        stop(str(error))
+    print(f"Approved by {by}: {folder.name}. Next: stillwatch release send {folder.name} --desk {desk}")
+
+
+@release_app.command("send")
+def send_command(release: Annotated[str, typer.Argument(help="The release's id, or the beginning of it.")], desk: DeskDir) -> None:
+    """Send an approved release to the hub; sending twice does no harm."""
+    home = opened(desk)
+    try:
+        folder = home.outgoing(release)
+        told = sharing.send(home, folder, connected(home), time.time())
+    except (DeskError, ClientError) as error:
+        stop(str(error))
+    for ident, why in told.failures:
+        print(f"refused: {ident}: {why}")
+    print(f"{told.stored} objects stored at the hub, {len(told.failures)} refused: {folder.name}")
+    if told.failures:
+        raise typer.Exit(1)
+
+
+@release_app.command("retract")
+def retract_command(
+    campaign: Annotated[str, typer.Argument(help="The id of a campaign of ours that was released.")],
+    desk: DeskDir,
+    reason: Annotated[str, typer.Option(help="error, appeal-upheld, evidence-lapsed or legal.")],
+) -> None:
+    """Prepare the withdrawal of a campaign everywhere; approve and send it like any release."""
+    home = opened(desk)
+    try:
+        made = sharing.answer(home, home.outgoing(campaign).name, time.time(), kind="retraction", value=reason)
+    except (DeskError, WireError, FileNotFoundError) as error:
+        stop(str(error))
+    _show(made, desk)
+
+
+@release_app.command("sighting")
+def sighting_command(
+    campaign: Annotated[str, typer.Argument(help="A partner's campaign: its id, or the beginning of it.")],
+    desk: DeskDir,
+    seen: Annotated[bool, typer.Option("--seen/--not-seen", help="Whether it was seen here.")],
+    first: Annotated[str, typer.Option(help="First day that was looked at, such as 2026-11-01.")],
+    last: Annotated[str | None, typer.Option(help="Last day; today if not given.")] = None,
+) -> None:
+    """Prepare an answer to a partner's campaign: seen here or looked for in vain; no number."""
+    home = opened(desk)
+    try:
+        days = date.fromisoformat(first), date.fromisoformat(last) if last else datetime.now(UTC).date()
+        value = "seen" if seen else "not-seen"
+        made = sharing.answer(home, sharing.partners_campaign(home, campaign), time.time(), kind="sighting", value=value, days=days)
+    except ValueError as error:
+        stop(str(error))
+    _show(made, desk)
+
+
+@release_app.command("opinion")
+def opinion_command(
+    campaign: Annotated[str, typer.Argument(help="A partner's campaign: its id, or the beginning of it.")],
+    opinion: Annotated[str, typer.Argument(help="strongly-disagree, disagree, neutral, agree or strongly-agree.")],
+    desk: DeskDir,
+) -> None:
+    """Prepare an opinion on a partner's campaign; disagreement reports a false positive."""
+    home = opened(desk)
+    try:
+        made = sharing.answer(home, sharing.partners_campaign(home, campaign), time.time(), kind="opinion", value=opinion)
+    except (DeskError, WireError) as error:
+        stop(str(error))
+    _show(made, desk)
+
+
+@release_app.command("withheld")
+def withheld_command(desk: DeskDir) -> None:
+    """List what was refused at the door, and why."""
+    home = opened(desk)
+    try:
+        entries = [e for e in home.ledger() if e["kind"] == "withheld"]
+    except DeskError as error:
+        stop(str(error))
+    table = Table(title=f"{len(entries)} refusals")
+    for name in ("when", "what", "rule", "why"):
+        table.add_column(name)
+    for e in entries:
+        for r in e["detail"]["refusals"]:
+            table.add_row(e["at"], e["detail"]["subject"], r["rule"], r["reason"])
+    Console().print(table if entries else "Nothing was withheld.")

@@ -1,0 +1,143 @@
+"""The whole story on one machine: labs, a hub and a key-holder as processes of their own, over loopback."""
+
+from __future__ import annotations
+
+import csv
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pyarrow.parquet as pq
+
+from stillwatch.range import allied_world, build_world
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One ring at one lab: its accounts, and how many of them were found alone and together."""
+
+    ring: str
+    lab: int
+    accounts: int
+    alone: int
+    together: int
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What came of it."""
+
+    rows: tuple[Row, ...]
+    honest: int
+    honest_touched: int
+    report: Path
+
+
+def _command(*words: str, cwd: Path) -> str:
+    done = subprocess.run([sys.executable, "-m", "stillwatch.cli.main", *words], cwd=cwd, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    if done.returncode != 0:
+        raise RuntimeError(f"stillwatch {' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout.strip()
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+    return port
+
+
+@contextmanager
+def _served(words: list[str], port: int, health: str, cwd: Path) -> Iterator[str]:
+    """A server as a process of its own; it ends with the block."""
+    with (cwd / f"{words[0]}.log").open("w") as log:
+        command = [sys.executable, "-m", "stillwatch.cli.main", *words, "--port", str(port)]
+        process = subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log)  # noqa: S603 - our own command
+        try:
+            url = f"http://127.0.0.1:{port}"
+            for _ in range(600):
+                try:
+                    if httpx2.get(url + health, timeout=2).status_code == 200:
+                        break
+                except httpx2.HTTPError:
+                    time.sleep(0.1)
+                if process.poll() is not None:
+                    raise RuntimeError(f"stillwatch {' '.join(words)} did not start; see {log.name}")
+            yield url
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def play(out: Path, *, labs: int, seed: int, tell: Callable[[str], None]) -> Story:
+    """Build a world of several labs, let each look alone, match blinded traits, let each look again.
+
+    Args:
+        out: folder for all of it.
+        tell: gets a line before each step.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    tell(
+        f"Building a world of {labs} labs (seed {seed}); each has honest customers of its own, some of them customers of all, and a few accounts of two rings"
+    )
+    build_world(allied_world(labs), seed=seed, out=out / "world")
+    names = [f"lab-{n + 1}" for n in range(labs)]
+    for name in names:
+        if not (out / name / "desk").exists():
+            _command("release", "init", f"{name}/desk", cwd=_made(out / name).parent)
+            key = _command("release", "key", "--desk", f"{name}/desk", cwd=out)
+            _command("hub", "enrol", name, "--public-key", key, "--token-file", f"{name}/hub.token", cwd=out)
+            _command("key-holder", "enrol", name, "--token-file", f"{name}/key-holder.token", cwd=out)
+    with (
+        _served(["hub", "serve"], _free_port(), "/hub/health", out) as hub,
+        _served(["key-holder", "serve"], _free_port(), "/health/", out) as holder,
+    ):
+        tell("A hub and a key-holder are running, each a process of its own")
+        alone, together = {}, {}
+        for name in names:
+            _command("hub", "join", "--desk", f"{name}/desk", "--hub", hub, "--token-file", f"{name}/hub.token", cwd=out)
+            log, found = _log(name), f"{name}/alone"
+            keys = ("--key-holder", holder, "--key-holder-token", f"{name}/key-holder.token")
+            said = _command("pool", "send", *log, "--out", found, "--desk", f"{name}/desk", *keys, cwd=out)
+            alone[name] = _flagged(out / found)
+            tell(f"{name} looks alone: {len(alone[name])} accounts found. {said.splitlines()[-1]}")
+        for name in names:
+            found = f"{name}/together"
+            _command("pool", "look", *_log(name), "--out", found, "--desk", f"{name}/desk", cwd=out)
+            together[name] = _flagged(out / found)
+            tell(f"{name} looks again with what the others share: {len(together[name])} accounts found")
+    return _judged(out, names, alone, together)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _log(name: str) -> list[str]:
+    return [f"world/{name}/calls.jsonl.gz", "--accounts", f"world/{name}/accounts.csv"]
+
+
+def _flagged(found: Path) -> set[str]:
+    return set(pq.read_table(found / "accounts.parquet", columns=["account"]).column("account").to_pylist())
+
+
+def _judged(out: Path, names: list[str], alone: dict[str, set[str]], together: dict[str, set[str]]) -> Story:
+    rows, honest, touched = [], 0, 0
+    for at, name in enumerate(names):
+        with (out / "world" / name / "truth_accounts.csv").open(newline="") as f:
+            truth = {r["account"]: r["campaign"] for r in csv.DictReader(f)}
+        for ring in sorted({c for c in truth.values() if c}):
+            mine = {a for a, c in truth.items() if c == ring}
+            rows.append(Row(ring, at + 1, len(mine), len(mine & alone[name]), len(mine & together[name])))
+        honest += sum(not c for c in truth.values())
+        touched += sum(not truth[a] for a in alone[name] | together[name])
+    (out / "story.json").write_text(json.dumps([{n: getattr(r, n) for n in Row.__slots__} for r in rows], indent=1), encoding="utf-8")
+    return Story(tuple(rows), honest, touched, out / names[0] / "together" / "report.html")

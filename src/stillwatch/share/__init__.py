@@ -1,0 +1,1 @@
+"""Campaigns -> partners, and back."""

@@ -1,0 +1,1 @@
+"""A lab's desk: what went out, what came in, who decided what."""

@@ -1,0 +1,221 @@
+"""A member's side: push, pull, watch the log.  Answers of servers are not believed but checked."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx2
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from stillwatch.share.hub.taxii import MEDIA
+from stillwatch.share.net.access import ClientError
+from stillwatch.share.tlog import log as tree
+from stillwatch.share.wire import stix as wire
+from stillwatch.share.wire.vocabulary import constants
+
+#: Objects of one envelope.
+BATCH: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of objects that were sent."""
+
+    stored: int
+    failures: tuple[tuple[str, str], ...]  # id, reason
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """An object of a partner that was examined and whose signature holds."""
+
+    received: wire.Received
+    object: dict[str, Any]
+    owner: tuple[str, ...]  # all keys of the partner
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Who signs: ``of`` maps each key's fingerprint to its key and to all fingerprints of the same member."""
+
+    log: str
+    quorum: int
+    of: Mapping[str, tuple[Ed25519PublicKey, tuple[str, ...]]]
+
+
+@dataclass(slots=True)
+class HubClient:
+    """A connection to a hub.
+
+    Args:
+        url: the hub's address, without path.
+        token: the member's.
+        http: an httpx2 client; one is made where none is given.
+    """
+
+    url: str
+    token: str
+    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=60))
+    collection: str = "signals"
+
+    def _ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": MEDIA, **more.pop("headers", {})}
+        try:
+            answer = self.http.request(method, self.url.rstrip("/") + path, headers=headers, **more)
+        except httpx2.HTTPError as error:
+            raise ClientError(f"{self.url}: the hub does not answer ({error}); nothing was lost, run the command again") from None
+        if answer.status_code == 401:
+            raise ClientError(f"{self.url}: the hub does not know this token; ask its operator to enrol or rotate")
+        if answer.status_code == 429:
+            raise ClientError(f"{self.url}: too many requests; try again in {answer.headers.get('retry-after', 'some')} s")
+        if answer.status_code >= 400:
+            try:
+                told = answer.json()
+                why = f"{told.get('title', '')} {told.get('description', '')}".strip()
+            except ValueError:
+                why = answer.text[:200]
+            raise ClientError(f"{self.url}{path}: {answer.status_code} {why}")
+        return answer
+
+    def directory(self) -> Directory:
+        """The keys of all members; each key is checked against its fingerprint."""
+        told = self._ask("GET", "/hub/keys/").json()
+        of: dict[str, tuple[Ed25519PublicKey, tuple[str, ...]]] = {}
+        for member in told["members"]:
+            every = tuple(str(k["key"]) for k in member["keys"])
+            for k in member["keys"]:
+                public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(k["public"]))
+                if wire.key_id(public) != k["key"]:
+                    raise ClientError(f"{self.url}: the hub shows a key under a fingerprint that is not its own: {k['key']}")
+                of[k["key"]] = (public, every)
+        return Directory(str(told["log"]), int(told["quorum"]), of)
+
+    def push(self, objects: Sequence[Mapping[str, Any]]) -> Pushed:
+        """Send signed objects; sending them twice does no harm."""
+        stored, failures = 0, []
+        for start in range(0, len(objects), BATCH):
+            body = json.dumps({"objects": list(objects[start : start + BATCH])})
+            path = f"/api/collections/{self.collection}/objects/"
+            told = self._ask("POST", path, content=body, headers={"Content-Type": MEDIA}).json()
+            stored += told["success_count"]
+            failures += [(f["id"], f.get("message", "refused")) for f in told.get("failures", ())]
+        return Pushed(stored, tuple(failures))
+
+    def pull(
+        self, added_after: str | None, directory: Directory, limit: int = 1000
+    ) -> Iterator[tuple[str, list[Pulled], list[tuple[str, str]]]]:
+        """Pages of what was added: (checkpoint to go on from, objects that hold, ids of those that do not and why).
+
+        Args:
+            added_after: the checkpoint of an earlier pull, None for everything.
+        """
+        following = None
+        while True:
+            query: dict[str, Any] = {"limit": limit, "match[version]": "all"}
+            query |= {"added_after": added_after} if added_after else {}
+            query |= {"next": following} if following else {}
+            answer = self._ask("GET", f"/api/collections/{self.collection}/objects/", params=query)
+            told = answer.json()
+            good, bad = [], []
+            for o in told.get("objects", ()):
+                try:
+                    found = self._check(o, directory)
+                except wire.WireError as error:
+                    bad.append((str(o.get("id", "none"))[:200], str(error)))
+                    continue
+                if found is not None:
+                    good.append(found)
+            if told.get("objects"):
+                yield answer.headers["x-taxii-date-added-last"], good, bad
+            following = told.get("next")
+            if not told.get("more"):
+                return
+
+    def _check(self, o: dict[str, Any], directory: Directory) -> Pulled | None:
+        constant = constants().get(str(o.get("id")))
+        if constant is not None or o.get("type") == "identity":
+            known = constant or next((i for i in map(wire.identity, directory.of) if i["id"] == o.get("id")), None)
+            if o != known:
+                raise wire.WireError("an object that must be the same everywhere is not")
+            return None
+        signer = wire.signer(o)
+        if signer not in directory.of:
+            raise wire.WireError("signed with a key that no member has")
+        public, every = directory.of[signer]
+        return Pulled(wire.examine(o, public, every), o, every)
+
+    # The log
+
+    def watch(self, seen: str | None, log_key: str, key: Ed25519PrivateKey | None, now: int) -> tuple[str, tree.Checkpoint]:
+        """Check that the log still begins with what was seen before; cosign its head.
+
+        Args:
+            seen: the checkpoint that was checked last, None for the first time.
+            log_key: the log's verifier key, as it was first seen.
+            key: signs as a witness; None only looks.
+
+        Returns:
+            (the note to keep, its checkpoint).
+
+        Raises:
+            LogError: history was rewritten, or the head is not signed by the log.
+        """
+        origin, public = read_verifier(log_key)
+        note = self._ask("GET", "/log/checkpoint/").text
+        head = tree.verify_note(note, origin, public)
+        tiles = tree.Tiles(lambda path: self._ask("GET", f"/log/{path}/").content, head.size)
+        if seen is not None:
+            old = tree.verify_note(seen, origin, public)
+            proof = [] if old.size in (0, head.size) or old.size > head.size else tree.consistency(old.size, head.size, tiles.get)
+            tree.verify_consistency(old.size, head.size, proof, old.root, head.root)
+        elif tree.root(head.size, tiles.get) != head.root:
+            raise tree.LogError("the tiles do not make the head that was signed")
+        if key is not None:
+            line = tree.cosign(head.text, wire.key_id(key.public_key()), key, now)
+            self._ask("POST", "/log/checkpoint/", content=(note + line).encode(), headers={"Content-Type": "text/plain; charset=utf-8"})
+        return note, head
+
+    def entry_of(self, number: int, size: int) -> bytes:
+        """An entry of the log."""
+        first = number - number % tree.TILE
+        width = min(tree.TILE, size - first)
+        data = self._ask("GET", f"/log/{tree.tile_path('entries', number // tree.TILE, width)}/").content
+        return tree.unbundle(data)[number % tree.TILE]
+
+    def mine(self, after: int = -1) -> list[dict[str, Any]]:
+        """The member's own entries in full."""
+        entries: list[dict[str, Any]] = self._ask("GET", "/log/mine/", params={"after": after}).json()["entries"]
+        return entries
+
+    # Tokens
+
+    def send_tokens(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Send a signed batch."""
+        told: Mapping[str, Any] = self._ask("POST", "/hub/tokens/", json=dict(batch)).json()
+        return told
+
+    def withdraw(self, tags: Sequence[str]) -> int:
+        """Have the hub forget the member's own tags."""
+        return int(self._ask("POST", "/hub/tokens/withdraw/", json={"tags": list(tags)}).json()["withdrawn"])
+
+    def answers(self, after: int) -> list[dict[str, Any]]:
+        """Answers to the member's own tags."""
+        found: list[dict[str, Any]] = self._ask("GET", "/hub/answers/", params={"after": after}).json()["answers"]
+        return found
+
+
+def read_verifier(text: str) -> tuple[str, Ed25519PublicKey]:
+    """(name, key) of a signed note's verifier key."""
+    try:
+        name, _, blob = text.split("+", 2)
+        raw = base64.b64decode(blob, validate=True)
+        public = Ed25519PublicKey.from_public_bytes(raw[1:])
+    except ValueError:
+        raise tree.LogError("not a verifier key") from None
+    if tree.verifier_key(name, public) != text:
+        raise tree.LogError("a verifier key whose hash is not its own")
+    return name, public

@@ -1,0 +1,566 @@
+"""The hub's server: TAXII 2.1, the log, and the answers at quorum, over ASGI.
+
+Long because it is one table of routes with a short handler each; what the handlers mean is in ``taxii``, ``database``, ``quorum`` and ``log``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Final, TypeVar
+from uuid import uuid4
+
+import anyio
+import anyio.to_thread
+import rfc8785
+import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from stillwatch.share.hub import quorum, taxii
+from stillwatch.share.hub.database import Database, Incoming, Member, Wanted, constant_incoming
+from stillwatch.share.hub.taxii import MEDIA, Refused
+from stillwatch.share.net.access import Bucket, read_authorization
+from stillwatch.share.tlog import log as tree
+from stillwatch.share.wire import stix as wire
+from stillwatch.share.wire.vocabulary import constants
+
+Clock = Callable[[], float]
+T = TypeVar("T")
+_JSON: Final = "application/json"
+_LOG: Final = logging.getLogger("stillwatch.hub")
+#: Objects in one envelope.
+MAX_OBJECTS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one member may ask of the hub."""
+
+    body: int = 16 * 1024 * 1024  # bytes
+    requests: float = 50.0  # a second, in the long run
+    burst: float = 500.0
+    tokens_a_day: int = 100_000
+    quorum: int = 2  # owners that must have sent a tag before anybody is told
+
+
+class Hub:
+    """The exchange.
+
+    Args:
+        database: where everything is kept.
+        origin: the log's name, a host and path without scheme.
+        key: signs the log's checkpoints.
+        limits: quotas.
+        clock: epoch seconds.
+    """
+
+    def __init__(
+        self, database: Database, *, origin: str, key: Ed25519PrivateKey, limits: Limits | None = None, clock: Clock = time.time
+    ) -> None:
+        self.db, self.origin, self.key, self.clock = database, origin, key, clock
+        self.limits = limits or Limits()
+        self._bucket = Bucket(self.limits.requests, self.limits.burst)
+        self.registry = CollectorRegistry()
+        self._requests = Counter("stillwatch_hub_requests_total", "Requests.", ["route", "method", "status"], registry=self.registry)
+        self._seconds = Histogram("stillwatch_hub_request_seconds", "Time to answer.", ["route"], registry=self.registry)
+        self._stored = Counter("stillwatch_hub_objects_stored_total", "Objects taken in.", registry=self.registry)
+        self._refused = Counter("stillwatch_hub_objects_refused_total", "Objects refused.", registry=self.registry)
+        self._served = Counter("stillwatch_hub_objects_served_total", "Objects given out.", registry=self.registry)
+        self._entries = Gauge("stillwatch_hub_log_entries", "Entries in the log.", registry=self.registry)
+
+    def app(self) -> ASGIApp:
+        """The ASGI application."""
+        routes = [
+            self._route("/taxii2/", self._discovery),
+            self._route("/api/", self._root),
+            self._route("/api/status/{status}/", self._status),
+            self._route("/api/collections/", self._collections),
+            self._route("/api/collections/{collection}/", self._collection),
+            self._route("/api/collections/{collection}/manifest/", self._manifest),
+            self._route("/api/collections/{collection}/objects/", self._get_objects, post=self._post_objects),
+            self._route("/api/collections/{collection}/objects/{object}/", self._get_object, delete=self._delete_object),
+            self._route("/api/collections/{collection}/objects/{object}/versions/", self._versions),
+            self._route("/hub/keys/", self._keys),
+            self._route("/hub/tokens/", None, post=self._post_tokens),
+            self._route("/hub/tokens/withdraw/", None, post=self._withdraw_tokens),
+            self._route("/hub/answers/", self._answers),
+            self._route("/hub/metrics/", self._metrics),
+            self._route("/hub/health/", self._health),
+            self._route("/log/checkpoint/", self._checkpoint, post=self._cosign),
+            self._route("/log/mine/", self._mine),
+            self._route("/log/tile/{rest:path}/", self._tile),
+            self._route("/{rest:path}", self._nothing),
+        ]
+
+        @asynccontextmanager
+        async def life(_: Starlette) -> AsyncIterator[None]:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._sweeping)
+                yield
+                group.cancel_scope.cancel()
+
+        async def wrong(_: Request, error: Exception) -> Response:
+            status = error.status_code if isinstance(error, HTTPException) else 500
+            headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+            titles = {404: "Not found", 405: "Method not allowed"}
+            return Response(taxii.error_body(status, titles.get(status, "Error")), status, headers, MEDIA)
+
+        app = Starlette(routes=routes, lifespan=life, exception_handlers={HTTPException: wrong})
+        return _Slashed(app)
+
+    def _route(self, path: str, get: Any, *, post: Any = None, delete: Any = None) -> Route:
+        by = {"GET": get, "HEAD": get, "POST": post, "DELETE": delete}
+        methods = [m for m, f in by.items() if f]
+
+        async def endpoint(request: Request) -> Response:
+            start, member = time.perf_counter(), None
+            try:
+                if path == "/hub/health/":
+                    response: Response = await get(request)
+                else:
+                    member = await self._authenticate(request)
+                    if not path.startswith(("/hub/", "/log/")):
+                        taxii.negotiate(request.headers.get("accept"))
+                    if request.method not in methods:
+                        raise Refused(405, "Method not allowed", headers={"Allow": ", ".join(sorted(methods))})
+                    response = await by[request.method](request, member)
+            except Refused as error:
+                response = Response(taxii.error_body(error.status, error.title, error.description), error.status, error.headers, MEDIA)
+            except ClientDisconnect:
+                response = Response(status_code=400)
+            except sa.exc.SQLAlchemyError:
+                _LOG.exception("database")
+                body = taxii.error_body(503, "Out of service for a moment", "Nothing was stored; try again.")
+                response = Response(body, 503, {"Retry-After": "5"}, MEDIA)
+            took = time.perf_counter() - start
+            self._requests.labels(path, request.method, response.status_code).inc()
+            self._seconds.labels(path).observe(took)
+            who = member.name if member else None
+            told = {"member": who, "method": request.method, "route": path, "status": response.status_code, "ms": round(1000 * took, 1)}
+            _LOG.info("request", extra={"data": told})
+            return response
+
+        return Route(path, endpoint, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+
+    async def _authenticate(self, request: Request) -> Member:
+        token = read_authorization(request.headers.get("authorization"))
+        member = await self._read(lambda c: self.db.member(c, token)) if token else None
+        if member is None:
+            raise Refused(401, "Unauthorized", headers={"WWW-Authenticate": 'Bearer realm="stillwatch", Basic realm="stillwatch"'})
+        wait = self._bucket.take(member.name, self.clock())
+        if wait:
+            raise Refused(429, "Too many requests", headers={"Retry-After": str(int(wait) + 1)})
+        return member
+
+    async def _read(self, work: Callable[[sa.Connection], T]) -> T:
+        def run() -> T:
+            with self.db.read() as c:
+                return work(c)
+
+        return await anyio.to_thread.run_sync(run)
+
+    async def _write(self, work: Callable[[sa.Connection, int], T]) -> T:
+        def run() -> T:
+            with self.db.write() as c:
+                return work(c, self._now())
+
+        # Not to be given up in the middle: what was acknowledged is stored, and what is stored is acknowledged where anybody still listens.
+        with anyio.CancelScope(shield=True):
+            done = await anyio.to_thread.run_sync(run)
+        return done
+
+    def _now(self) -> int:
+        return int(self.clock() * 1_000_000)
+
+    def _today(self) -> str:
+        return datetime.fromtimestamp(self.clock(), UTC).date().isoformat()
+
+    async def _sweeping(self) -> None:
+        while True:
+            try:
+                await self._write(lambda c, now: self.db.sweep(c, self._today(), now) + quorum.sweep(self.db, c, now))
+            except sa.exc.SQLAlchemyError:
+                _LOG.exception("sweep")
+            await anyio.sleep(3600)
+
+    async def _body(self, request: Request) -> bytes:
+        parts, size = [], 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > self.limits.body:
+                raise Refused(413, "Too large", f"At most {self.limits.body} bytes; send fewer objects at a time.")
+            parts.append(chunk)
+        return b"".join(parts)
+
+    # TAXII
+
+    async def _discovery(self, request: Request, member: Member) -> Response:
+        return _json({"title": "Stillwatch hub", "default": "/api/", "api_roots": ["/api/"]})
+
+    async def _root(self, request: Request, member: Member) -> Response:
+        return _json({"title": "Stillwatch exchange", "versions": [MEDIA], "max_content_length": self.limits.body})
+
+    async def _status(self, request: Request, member: Member) -> Response:
+        ident = request.path_params["status"]
+        found = await self._read(lambda c: self.db.status(c, ident, member.name, self._now()))
+        if found is None:
+            raise Refused(404, "Not found", "No such status, or it is older than a day.")
+        return Response(found, media_type=MEDIA)
+
+    async def _collections(self, request: Request, member: Member) -> Response:
+        def work(c: sa.Connection) -> list[Any]:
+            found = (self.db.collection(c, ident) for ident in sorted(member.rights))
+            return [_resource(row, member) for row in found if row is not None and any(member.rights[row.id])]
+
+        shown = await self._read(work)
+        return _json({"collections": shown} if shown else {})
+
+    async def _collection(self, request: Request, member: Member) -> Response:
+        return _json(_resource(await self._known(request, member), member))
+
+    async def _known(self, request: Request, member: Member, need: str = "") -> Any:
+        named = request.path_params["collection"]
+        found = await self._read(lambda c: self.db.collection(c, named))
+        can = member.rights.get(found.id, (False, False)) if found is not None else (False, False)
+        if not any(can):
+            raise Refused(404, "Not found", "No such collection.")
+        if (need == "read" and not can[0]) or (need == "write" and not can[1]):
+            raise Refused(403, "Forbidden", f"You may not {need} this collection.")
+        if need == "both" and not all(can):
+            raise Refused(403, "Forbidden", "To delete, one must be allowed to read and to write.")
+        return found
+
+    async def _page(
+        self, request: Request, member: Member, *, bodies: bool, ident: str = "", all_versions: bool = False
+    ) -> tuple[list[Any], str | None, int]:
+        """(rows, next, 0 or 1 whether the object is there at all)."""
+        collection = await self._known(request, member, "read")
+        query = request.query_params.multi_items()
+        w = taxii.wanted(query, self.db.paging_key, request.url.path)
+        if ident:
+            w = Wanted((ident,), (), w.spec, ("all",) if all_versions else w.versions, w.at, w.added_after, w.after, w.limit)
+
+        def work(c: sa.Connection) -> tuple[list[Any], int]:
+            there = int(not ident or self.db.owner_of(c, collection.id, ident, self._today()) is not None)
+            return self.db.page(c, collection.id, w, self._today(), bodies=bodies), there
+
+        rows, there = await self._read(work)
+        more = None
+        if len(rows) > w.limit:
+            rows = rows[: w.limit]
+            more = taxii.next_token(rows[-1].seq, self.db.paging_key, taxii.filters_of(query, request.url.path))
+        if rows and request.method != "HEAD":
+            detail = {
+                "member": member.name,
+                "collection": collection.alias,
+                "objects": len(rows),
+                "first": rows[0].seq,
+                "last": rows[-1].seq,
+            }
+            await self._write(lambda c, now: self.db.record(c, "read", detail, now))
+            self._served.inc(len(rows))
+        return rows, more, there
+
+    async def _manifest(self, request: Request, member: Member) -> Response:
+        rows, more, _ = await self._page(request, member, bodies=False)
+        return Response(taxii.manifest(rows, more), headers=_dates(rows), media_type=MEDIA)
+
+    async def _get_objects(self, request: Request, member: Member) -> Response:
+        rows, more, _ = await self._page(request, member, bodies=True)
+        return Response(taxii.envelope([r.body for r in rows], more), headers=_dates(rows), media_type=MEDIA)
+
+    async def _get_object(self, request: Request, member: Member) -> Response:
+        rows, more, there = await self._page(request, member, bodies=True, ident=request.path_params["object"])
+        if not there:
+            raise Refused(404, "Not found", "No such object.")
+        return Response(taxii.envelope([r.body for r in rows], more), headers=_dates(rows), media_type=MEDIA)
+
+    async def _versions(self, request: Request, member: Member) -> Response:
+        rows, more, there = await self._page(request, member, bodies=False, ident=request.path_params["object"], all_versions=True)
+        if not there:
+            raise Refused(404, "Not found", "No such object.")
+        out: dict[str, Any] = {"more": True, "next": more} if more else {}
+        if rows:
+            out["versions"] = [r.version for r in rows]
+        return Response(json.dumps(out).encode(), headers=_dates(rows), media_type=MEDIA)
+
+    async def _post_objects(self, request: Request, member: Member) -> Response:
+        collection = await self._known(request, member, "write")
+        taxii.check_content_type(request.headers.get("content-type"))
+        body = await self._body(request)
+        given = _objects(body)
+
+        results, taken = await anyio.to_thread.run_sync(self._examine, given, member)
+        ident = str(uuid4())
+
+        def store(c: sa.Connection, now: int) -> bytes:
+            said = self.db.add(c, collection.id, member, taken, now)
+            reasons = iter(said)
+            final = [(i, v, why if why is not None else next(reasons)) for i, v, why in results]
+            answer = json.dumps(taxii.status_body(ident, now, final)).encode()
+            self.db.save_status(c, ident, member.name, answer, now)
+            stored = [t for t, why in zip(taken, said, strict=True) if not why]
+            detail = {
+                "member": member.name,
+                "collection": collection.alias,
+                "status": ident,
+                "stored": [[t.id, t.version, sha256(t.body).hexdigest()] for t in stored],
+                "refused": [[i[:100], why[:200]] for i, _, why in final if why][:1000],
+            }
+            self.db.record(c, "contribution", detail, now)
+            self._stored.inc(len(stored))
+            self._refused.inc(len(final) - len(stored))
+            return answer
+
+        answer = await self._write(store)
+        return Response(answer, 202, media_type=MEDIA)
+
+    def _examine(self, given: list[Any], member: Member) -> tuple[list[tuple[str, str, str | None]], list[Incoming]]:
+        """(id, version and why it is refused, None where it is taken, for each object; those that are taken)."""
+        results: list[tuple[str, str, str | None]] = []
+        taken = []
+        for o in given:
+            named = (
+                (str(o.get("id", "none"))[:200], str(o.get("modified", o.get("created", "none")))[:40])
+                if isinstance(o, dict)
+                else ("none", "none")
+            )
+            try:
+                if not isinstance(o, dict):
+                    raise wire.WireError("not an object")
+                taken.append(self._incoming(o, member))
+                results.append((*named, None))
+            except wire.WireError as error:
+                results.append((*named, str(error)))
+        return results, taken
+
+    def _incoming(self, o: dict[str, Any], member: Member) -> Incoming:
+        ident = o.get("id")
+        known = constants().get(ident) if isinstance(ident, str) else None
+        if known is None and o.get("type") == "identity":
+            known = next((i for i in map(wire.identity, member.keys) if i["id"] == ident), None)
+        if known is not None:
+            if o != known:
+                raise wire.WireError("this object is the same everywhere and may not be changed")
+            return constant_incoming(known)
+        public = member.publics.get(wire.signer(o))
+        if public is None:
+            raise wire.WireError("not signed with a key that you have enrolled here; release it with stillwatch release approve")
+        got = wire.examine(o, public, member.all_keys)
+        if got.valid_until < self._today():
+            raise wire.WireError("it has expired")
+        return Incoming(got.id, got.type, got.version, taxii.micros(got.version), got.about, got.valid_until, rfc8785.dumps(o))
+
+    async def _delete_object(self, request: Request, member: Member) -> Response:
+        collection = await self._known(request, member, "both")
+        ident = request.path_params["object"]
+        w = taxii.wanted(request.query_params.multi_items(), self.db.paging_key, request.url.path)
+        versions = w.versions if "match[version]" in request.query_params else ("all",)
+
+        def work(c: sa.Connection, now: int) -> None:
+            owner = self.db.owner_of(c, collection.id, ident, self._today())
+            if owner is None:
+                raise Refused(404, "Not found", "No such object.")
+            if owner != member.name:
+                raise Refused(403, "Forbidden", "Only its owner may delete an object.")
+            count = self.db.delete(c, collection.id, ident, Wanted(spec=w.spec, versions=versions, at=w.at))
+            self.db.record(c, "deletion", {"member": member.name, "collection": collection.alias, "id": ident, "versions": count}, now)
+
+        await self._write(work)
+        return Response(b"", 200, media_type=MEDIA)
+
+    async def _nothing(self, request: Request, member: Member) -> Response:
+        raise Refused(404, "Not found")
+
+    # Keys, tokens, answers
+
+    async def _keys(self, request: Request, member: Member) -> Response:
+        """Every key that was ever enrolled, so that readers can check what is signed with it."""
+
+        def row(k: Any) -> dict[str, object]:
+            return {"key": k.id, "public": k.public.hex(), "retired": k.retired is not None, "since": k.enrolled // 1_000_000}
+
+        by_member: dict[str, list[dict[str, object]]] = {}
+        for k in await self._read(self.db.all_keys):
+            by_member.setdefault(k.member, []).append(row(k))
+        log_key = tree.verifier_key(self.origin, self.key.public_key())
+        # Members are known to one another by their keys alone.
+        return _json(
+            {"log": log_key, "quorum": self.limits.quorum, "members": [{"keys": ks} for _, ks in sorted(by_member.items())]}, _JSON
+        )
+
+    async def _post_tokens(self, request: Request, member: Member) -> Response:
+        body = _loads(await self._body(request))
+
+        def work(c: sa.Connection, now: int) -> dict[str, object]:
+            try:
+                return quorum.take_in(self.db, c, body, member, self.limits.quorum, self.limits.tokens_a_day, self._today(), now)
+            except quorum.QuorumError as error:
+                raise Refused(error.status, "Refused", str(error)) from None
+
+        return _json(await self._write(work), _JSON, 202)
+
+    async def _withdraw_tokens(self, request: Request, member: Member) -> Response:
+        body = _loads(await self._body(request))
+        tags = body.get("tags") if isinstance(body, dict) else None
+        if not isinstance(tags, list) or len(tags) > MAX_OBJECTS or not all(isinstance(t, str) and len(t) == 32 for t in tags):
+            raise Refused(422, "Unprocessable", "tags must be a list of at most 10,000 tags.")
+        return _json(
+            {"withdrawn": await self._write(lambda c, now: quorum.withdraw(self.db, c, tags, member, self.limits.quorum, now))}, _JSON
+        )
+
+    async def _answers(self, request: Request, member: Member) -> Response:
+        after = request.query_params.get("after", "0")
+        if not after.isascii() or not after.isdigit() or len(after) > 15:
+            raise Refused(400, "Bad parameter", "after must be a whole number.")
+        found = await self._read(lambda c: quorum.answers(c, member, int(after)))
+        if found:
+            await self._write(lambda c, now: self.db.record(c, "answers-read", {"member": member.name, "answers": len(found)}, now))
+        return _json({"answers": found}, _JSON)
+
+    # Operation
+
+    async def _health(self, request: Request) -> Response:
+        await self._read(lambda c: c.execute(sa.select(1)).scalar())
+        return _json({"status": "ok"}, _JSON)
+
+    async def _metrics(self, request: Request, member: Member) -> Response:
+        if member.role != "operator":
+            raise Refused(403, "Forbidden", "Metrics are for the operator's role.")
+        self._entries.set(await self._read(self.db.log_size))
+        return Response(generate_latest(self.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    # The log
+
+    async def _checkpoint(self, request: Request, member: Member) -> Response:
+        """The newest checkpoint; ?witnessed gives the newest that members cosigned, with their lines."""
+
+        def work(c: sa.Connection) -> tuple[int, bytes, list[str]]:
+            if "witnessed" in request.query_params:
+                size, lines = self.db.witnessed(c)
+                return size, tree.root(size, lambda level, number: self.db.node(c, level, number)), lines
+            return (*self.db.checkpoint(c), [])
+
+        size, head, lines = await self._read(work)
+        text = tree.checkpoint_text(self.origin, size, head)
+        return Response(text + "\n" + tree.sign_note(text, self.origin, self.key) + "".join(lines), media_type="text/plain; charset=utf-8")
+
+    async def _cosign(self, request: Request, member: Member) -> Response:
+        note = (await self._body(request)).decode("utf-8", "replace")
+        try:
+            found = tree.verify_note(note, self.origin, self.key.public_key())
+        except tree.LogError as error:
+            raise Refused(422, "Unprocessable", str(error)) from None
+        witness = next((k for k in member.keys if tree.witnesses(note, {k: member.publics[k]})), None)
+        if witness is None:
+            raise Refused(422, "Unprocessable", "No cosignature by one of your keys.")
+        line = next(x + "\n" for x in note.splitlines() if x.startswith(f"\u2014 {witness} "))
+
+        def work(c: sa.Connection, now: int) -> None:
+            size, head = found.size, found.root
+            if size > self.db.log_size(c) or tree.root(size, lambda level, number: self.db.node(c, level, number)) != head:
+                raise Refused(409, "Conflict", "This hub has no such tree.")
+            self.db.cosign(c, size, member.name, line)
+
+        await self._write(work)
+        return Response(b"", 200, media_type=_JSON)
+
+    async def _mine(self, request: Request, member: Member) -> Response:
+        """The caller's own entries in full, so that it can check what the log says of it."""
+        after = request.query_params.get("after", "-1")
+        if not after.removeprefix("-").isascii() or not after.removeprefix("-").isdigit() or len(after) > 15:
+            raise Refused(400, "Bad parameter", "after must be a whole number.")
+
+        def work(c: sa.Connection) -> list[dict[str, object]]:
+            begin, size = int(after) + 1, self.db.log_size(c)
+            out: list[dict[str, object]] = []
+            while begin < size and len(out) < 1000:
+                for r in self.db.entries(c, begin, begin + 1000):
+                    detail = json.loads(r.detail)
+                    if detail.get("member") == member.name:
+                        out.append({"number": r.number, "entry": json.loads(r.entry), "salt": r.salt.hex(), "detail": detail})
+                begin += 1000
+            return out[:1000]
+
+        return _json({"entries": await self._read(work)}, _JSON)
+
+    async def _tile(self, request: Request, member: Member) -> Response:
+        try:
+            kind, number, width = tree.read_tile_path("tile/" + request.path_params["rest"])
+        except tree.LogError as error:
+            raise Refused(404, "Not found", str(error)) from None
+
+        def work(c: sa.Connection) -> bytes:
+            size = self.db.log_size(c)
+            begin = number * tree.TILE
+            if kind == "entries":
+                rows = self.db.entries(c, begin, begin + width)
+                if len(rows) != width:
+                    raise Refused(404, "Not found", "The log is not that long.")
+                return tree.bundle(r.entry for r in rows)
+            if begin + width > size >> 8 * int(kind):
+                raise Refused(404, "Not found", "The log is not that long.")
+            return self.db.tile(c, 8 * int(kind), begin, width)
+
+        return Response(await self._read(work), media_type="application/octet-stream")
+
+
+class _Slashed:
+    """Let a path without its last slash mean the same as with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["path"].endswith("/"):
+            scope = {**scope, "path": scope["path"] + "/"}
+        await self._app(scope, receive, send)
+
+
+def _json(value: object, media: str = MEDIA, status: int = 200) -> Response:
+    return Response(json.dumps(value).encode(), status, media_type=media)
+
+
+def _resource(row: Any, member: Member) -> dict[str, object]:
+    can = member.rights[row.id]
+    shown = {"id": row.id, "title": row.title, "alias": row.alias, "can_read": bool(can[0]), "can_write": bool(can[1])}
+    return shown | {"media_types": ["application/stix+json;version=2.1"]}
+
+
+def _dates(rows: list[Any]) -> dict[str, str]:
+    if not rows:
+        return {}
+    return {"X-TAXII-Date-Added-First": taxii.time_text(rows[0].added), "X-TAXII-Date-Added-Last": taxii.time_text(rows[-1].added)}
+
+
+def _loads(body: bytes) -> Any:
+    def constant(name: str) -> None:
+        raise ValueError(f"{name} is not JSON")
+
+    try:
+        return json.loads(body, parse_constant=constant)
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, "Bad request", f"The body is not JSON: {str(error)[:200]}") from None
+
+
+def _objects(body: bytes) -> list[Any]:
+    given = _loads(body)
+    if not isinstance(given, dict) or not isinstance(given.get("objects"), list) or not given["objects"]:
+        raise Refused(422, "Unprocessable", "An envelope must be an object with a list of objects that is not empty.")
+    if len(given["objects"]) > MAX_OBJECTS:
+        raise Refused(422, "Unprocessable", f"At most {MAX_OBJECTS} objects at a time.")
+    objects: list[Any] = given["objects"]
+    return objects

@@ -1,0 +1,226 @@
+"""TAXII 2.1 without I/O: what a request means, what an answer looks like.
+
+Section numbers are those of the TAXII 2.1 specification (OASIS).
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, Final
+
+from stillwatch.share.hub.database import Wanted
+
+MEDIA: Final = "application/taxii+json;version=2.1"
+#: The most objects a page holds.
+MAX_PAGE: Final = 10_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,12}))?Z", re.ASCII)
+_SINGLE: Final = frozenset({"limit", "added_after", "next"})
+_MATCH: Final = frozenset({"match[id]", "match[type]", "match[version]", "match[spec_version]"})
+_RANGE: Final = re.compile(r"\s*([!#$%&'*+.^_`|~\w-]+)/([!#$%&'*+.^_`|~\w-]+)\s*((?:;[^,]*)?)", re.ASCII)
+
+
+class Refused(Exception):
+    """A request that is answered with an error; ``status`` is HTTP's."""
+
+    def __init__(self, status: int, title: str, description: str = "", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(title)
+        self.status, self.title, self.description, self.headers = status, title, description, dict(headers or {})
+
+
+def error_body(status: int, title: str, description: str = "") -> bytes:
+    """An error message (3.6.1)."""
+    return json.dumps({"title": title, **({"description": description} if description else {}), "http_status": str(status)}).encode()
+
+
+def micros(text: str) -> int:
+    """Microseconds of an RFC 3339 time in UTC; finer digits are cut off.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _TIME.fullmatch(text)
+    if not found:
+        raise ValueError(f"{text[:40]} is not a time such as 2026-11-24T00:00:00.000000Z")
+    whole = datetime.fromisoformat(found[1]).replace(tzinfo=UTC) - _EPOCH
+    return (whole.days * 86400 + whole.seconds) * 1_000_000 + int((found[2] or "0")[:6].ljust(6, "0"))
+
+
+def time_text(at: int) -> str:
+    """RFC 3339 in UTC with six decimals (2)."""
+    return (_EPOCH + timedelta(microseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _media_ranges(header: str) -> list[tuple[str, dict[str, str]]]:
+    out = []
+    # Commas within quotes do not separate.
+    for part in re.findall(r'(?:[^,"]|"(?:\\.|[^"])*")+', header):
+        found = _RANGE.fullmatch(part)
+        if not found:
+            continue
+        parameters = {}
+        for item in re.findall(r';\s*([^=;\s]+)\s*=\s*("(?:\\.|[^"])*"|[^;\s]*)', found[3]):
+            parameters[item[0].lower()] = item[1].strip('"')
+        out.append((f"{found[1]}/{found[2]}".lower(), parameters))
+    return out
+
+
+def _is_ours(kind: str, parameters: Mapping[str, str]) -> bool:
+    return kind == "application/taxii+json" and parameters.get("version", "2.1") == "2.1"
+
+
+def negotiate(accept: str | None) -> None:
+    """Whether the client takes what we send (1.6.8.2, 3.1).
+
+    Raises:
+        Refused: 406.
+    """
+    if accept is None or not accept.strip():
+        return
+    for kind, parameters in _media_ranges(accept):
+        try:
+            wanted = float(parameters.get("q", "1")) > 0
+        except ValueError:
+            wanted = True
+        if wanted and (_is_ours(kind, parameters) or kind in ("*/*", "application/*")):
+            return
+    raise Refused(406, "Not acceptable", f"This server sends {MEDIA} only.")
+
+
+def check_content_type(header: str | None) -> None:
+    """Whether a body says that it is ours.
+
+    Raises:
+        Refused: 415.
+    """
+    ranges = _media_ranges(header or "")
+    if len(ranges) != 1 or not _is_ours(*ranges[0]):
+        raise Refused(415, "Unsupported media type", f"Send {MEDIA}.")
+
+
+def wanted(query: Sequence[tuple[str, str]], key: bytes, scope: str, *, versions: bool = True) -> Wanted:
+    """The filters of a request.
+
+    Args:
+        query: parameters in order, decoded.
+        key: what page tokens are signed with.
+        scope: the path; a token holds for one path and one set of filters.
+        versions: whether match[version] has a meaning here.
+
+    Raises:
+        Refused: 400, naming the parameter.
+    """
+    given: dict[str, str] = {}
+    for name, value in query:
+        if name in _SINGLE | _MATCH and name in given:
+            raise Refused(400, "Bad parameter", f"{name} is given twice; separate values by commas.")
+        if "\x00" in value:
+            raise Refused(400, "Bad parameter", f"{name[:40]} holds a null character.")
+        given[name] = value
+    limit = MAX_PAGE
+    if "limit" in given:
+        if not re.fullmatch(r"[0-9]{1,18}", given["limit"], re.ASCII) or int(given["limit"]) == 0:
+            raise Refused(400, "Bad parameter", "limit must be a whole number above 0.")
+        limit = min(limit, int(given["limit"]))
+    added_after = None
+    if "added_after" in given:
+        try:
+            added_after = micros(given["added_after"])
+        except ValueError as error:
+            raise Refused(400, "Bad parameter", f"added_after: {error}.") from None
+    lists = _lists(given)
+    chosen: tuple[str, ...] = ("last",)
+    at: list[int] = []
+    if versions and lists.get("match[version]"):
+        chosen, at = _versions(lists["match[version]"])
+    after = 0
+    if given.get("next"):
+        after = _read_next(given["next"], key, filters_of(query, scope))
+    return Wanted(
+        ids=lists.get("match[id]", ()),
+        types=lists.get("match[type]", ()),
+        spec=lists.get("match[spec_version]", ()),
+        versions=chosen,
+        at=tuple(at),
+        added_after=added_after,
+        after=after,
+        limit=limit,
+    )
+
+
+def _versions(values: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
+    words = tuple(v for v in values if v in ("first", "last", "all"))
+    if "all" in words and len(values) > 1:
+        raise Refused(400, "Bad parameter", "match[version]: all stands alone.")
+    try:
+        return words, [micros(v) for v in values if v not in words]
+    except ValueError as error:
+        raise Refused(400, "Bad parameter", f"match[version]: {error}; or first, last, all.") from None
+
+
+def filters_of(query: Sequence[tuple[str, str]], scope: str) -> bytes:
+    """What a page token is bound to."""
+    given = dict(query)
+    return sha256(json.dumps([scope, given.get("added_after"), sorted(_lists(given).items())]).encode()).digest()
+
+
+def _lists(given: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(v for v in given[name].split(",") if v) for name in _MATCH if name in given}
+
+
+def next_token(seq: int, key: bytes, filters: bytes) -> str:
+    """An opaque token: where the next page begins, signed together with the filters."""
+    mark = hmac.new(key, seq.to_bytes(8, "big") + filters, "sha256").hexdigest()[:16]
+    return f"{seq:x}-{mark}"
+
+
+def _read_next(token: str, key: bytes, filters: bytes) -> int:
+    found = re.fullmatch(r"([0-9a-f]{1,15})-([0-9a-f]{16})", token, re.ASCII)
+    if not found or not hmac.compare_digest(next_token(int(found[1], 16), key, filters), token):
+        raise Refused(400, "Bad parameter", "next is not one that this server gave for these filters; begin again without it.")
+    return int(found[1], 16)
+
+
+def envelope(bodies: Sequence[bytes], more: str | None) -> bytes:
+    """An envelope (3.7); stored objects go out as they are."""
+    if not bodies:
+        return b"{}"
+    head = b'{"more":true,"next":' + json.dumps(more).encode() + b',"objects":[' if more else b'{"objects":['
+    return head + b",".join(bodies) + b"]}"
+
+
+def manifest(rows: Sequence[Any], more: str | None) -> bytes:
+    """A manifest (5.3.1)."""
+    if not rows:
+        return b"{}"
+    out: dict[str, Any] = {"more": True, "next": more} if more else {}
+    out["objects"] = [
+        {"id": r.id, "date_added": time_text(r.added), "version": r.version, "media_type": "application/stix+json;version=2.1"}
+        for r in rows
+    ]
+    return json.dumps(out).encode()
+
+
+def status_body(ident: str, at: int, results: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+    """A status (4.3.1).
+
+    Args:
+        results: id, version and "" or the reason of the failure, for each object.
+    """
+    good = [{"id": i, "version": v} for i, v, why in results if not why]
+    bad = [{"id": i, "version": v, "message": why} for i, v, why in results if why]
+    out: dict[str, Any] = {
+        "id": ident,
+        "status": "complete",
+        "request_timestamp": time_text(at),
+        "total_count": len(results),
+        "success_count": len(good),
+        "failure_count": len(bad),
+        "pending_count": 0,
+    }
+    return out | ({"successes": good} if good else {}) | ({"failures": bad} if bad else {})

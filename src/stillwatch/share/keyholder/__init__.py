@@ -1,0 +1,1 @@
+"""The key-holder: a server of its own, never in one hand with the hub."""

@@ -1,0 +1,1 @@
+"""What hub and key-holder ask of a request alike."""

@@ -1,0 +1,1 @@
+"""Suspicions out, partners' word in."""

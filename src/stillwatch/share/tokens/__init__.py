@@ -1,0 +1,1 @@
+"""Blinded traits: the OPRF, shares and seals."""

@@ -1,0 +1,1 @@
+"""Releases <-> signed STIX 2.1."""

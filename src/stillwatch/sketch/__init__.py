@@ -1,5 +1,0 @@
-"""Calls -> sketches: what is kept of a call once its text is gone.  Pinned, versioned recipes."""
-
-from stillwatch.sketch.recipe import RECIPE, sketch_batch
-
-__all__ = ["RECIPE", "sketch_batch"]

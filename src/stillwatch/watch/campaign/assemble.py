@@ -1,0 +1,170 @@
+"""Passing groups -> campaigns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillwatch.watch.campaign.groups import components, part
+from stillwatch.watch.campaign.population import Population
+from stillwatch.watch.campaign.scoring import MIN_OWNERS, Group, Score, score
+
+#: A group joins a campaign that has this share of the group's accounts ...
+SAME: Final = 0.5
+#: ... or this share of whose own accounts the group has.
+COVERS: Final = 0.8
+#: A group that shares this much with a second campaign ties the two by what they both borrow, and is left out.
+BRIDGE: Final = 0.2
+#: A group that an address pool brought together must be so many times as large as the campaign it joins.
+GROWS: Final = 1.5
+
+
+@dataclass(slots=True, eq=False)
+class Ring:
+    """A campaign while it is put together.  ``parts`` are (group, member accounts) that passed, strongest first."""
+
+    lead: Score
+    accounts: set[int] = field(default_factory=set)
+    bits: dict[int, float] = field(default_factory=dict)
+    parts: list[tuple[Score, frozenset[int]]] = field(default_factory=list)
+
+    def add(self, found: Score, members: frozenset[int]) -> None:
+        """Take in a passing group with those of its members that are this campaign's."""
+        self.parts.append((found, members))
+        if (found.bits, len(members)) > (self.lead.bits, len(self.accounts)):
+            self.lead = found
+        self.accounts |= members
+        for who, bits in zip(found.group.who.tolist(), found.member_bits.tolist(), strict=True):
+            if who in members:
+                self.bits[who] = max(bits, self.bits.get(who, -math.inf))
+
+
+def threshold_bits(tested: int, max_false_alarms: float) -> float:
+    """Bits a group needs so that among ``tested`` groups without any operator at most ``max_false_alarms`` are expected to pass.
+
+    By Markov's inequality an e-value reaches 2**b with chance at most 2**-b.
+    """
+    return math.log2(max(tested, 1) / max_false_alarms)
+
+
+def q_values(bits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Benjamini-Hochberg q-values of p = min(1, 2**-bits), same order (JRSS B 57:289, 1995; for e-values Wang & Ramdas, JRSS B 84:822, 2022)."""
+    p = np.exp2(-np.maximum(bits, 0.0))
+    order = np.argsort(p, kind="stable")
+    ranked = p[order] * len(p) / np.arange(1, len(p) + 1)
+    q = np.empty(len(p))
+    q[order] = np.minimum.accumulate(ranked[::-1])[::-1]
+    return np.minimum(q, 1.0)
+
+
+def apart(pop: Population, passing: Score, threshold: float) -> list[Score]:
+    """What a passing group is once the pieces in it are looked at alone; a piece is accounts that share addresses or cards with one another.
+
+    Several pieces that pass are rings which share a tool and nothing else.  Where one passes and another does not, the other is ordinary people who
+    sent the same words, tied by a place of their own.  Two pairs are nothing: two small firms are as likely.
+    """
+    labels = np.where(passing.member, components(pop, passing.group.who, cards=True), -1)
+    sizes = np.bincount(labels[labels >= 0])
+    large = np.flatnonzero(sizes >= MIN_OWNERS)
+    if not len(large) and np.count_nonzero(sizes) < MIN_OWNERS:
+        return []
+    if np.count_nonzero(sizes > 1) < 2:
+        return [passing]
+    pieces = {label: score(pop, part(passing.group, labels == label)) for label in large.tolist()}
+    good = [p for p in pieces.values() if p.passes(threshold)]
+    if len(good) > 1 and sum(int(p.member.sum()) for p in good) >= COVERS * passing.member.sum():
+        return good
+    strangers = [k for k in np.flatnonzero(sizes > 1).tolist() if k not in pieces or not pieces[k].passes(threshold)]
+    if not good or not strangers:
+        return [passing]
+    rest = score(pop, part(passing.group, ~np.isin(labels, strangers)))
+    return [rest] if rest.passes(threshold) else good
+
+
+def rings(pop: Population, scores: Sequence[Score], threshold: float) -> list[Ring]:
+    """Join passing groups that share their accounts.
+
+    The largest come first and found campaigns; a later group joins the one campaign it shares its accounts with, brings in accounts of its own that no
+    campaign has, and is left out when it straddles two.  A campaign's evidence is that of its strongest group.
+
+    Groups that an address pool brought together come last, the strongest of each pool, and only where they are new or find half as many accounts again: the
+    same accounts' camouflage goes through the same pool.
+    """
+    passing = [piece for s in scores if s.passes(threshold) for piece in apart(pop, s, threshold)]
+    best_of_pool: dict[int, Score] = {}
+    for s in sorted((s for s in passing if s.group.pool is not None), key=lambda s: (int(s.member.sum()), s.bits, s.group.key)):
+        best_of_pool[s.group.pool or 0] = s
+    passing = [s for s in passing if s.group.pool is None or best_of_pool[s.group.pool] is s]
+    passing.sort(key=lambda s: (s.group.pool is not None, -int(s.member.sum()), -round(s.bits, 6), -int(s.group.calls.sum()), s.group.key))
+    found: list[Ring] = []
+    claimed: dict[int, Ring] = {}
+    for s in passing:
+        members = frozenset(s.group.who[s.member].tolist())
+        shared: dict[int, int] = {}
+        for who in members:
+            if who in claimed:
+                at = found.index(claimed[who])
+                shared[at] = shared.get(at, 0) + 1
+        if s.group.pool is not None and any(len(members) < GROWS * len(found[at].accounts) for at in shared):
+            continue
+        if not shared:
+            ring = Ring(s)
+            found.append(ring)
+        else:
+            best = max(shared, key=lambda at: (shared[at], -at))
+            ring = found[best]
+            if sum(shared.values()) - shared[best] > BRIDGE * len(members):
+                continue
+            if shared[best] < SAME * len(members) and shared[best] < COVERS * len(ring.accounts):
+                continue
+        mine = frozenset(w for w in members if claimed.get(w, ring) is ring)
+        ring.add(s, mine)
+        claimed.update(dict.fromkeys(mine, ring))
+    return found
+
+
+def calls_until_found(
+    pop: Population,
+    group: Group,
+    events: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]],
+    threshold: float,
+) -> int | None:
+    """The least number of a group's calls, in time order, from which on its evidence stays above the threshold.
+
+    Sizes 1, 2, 4, ... and then a bisection are tried; everything outside the group is taken as the whole log shows it.
+
+    Args:
+        events: (who, at, repeated) of the group's calls in time order.
+    """
+    who, at, repeated = events
+
+    def passes(n: int) -> bool:
+        accounts, where = np.unique(who[:n], return_inverse=True)
+        if len(accounts) < 3:
+            return False
+        size = len(accounts)
+        first, last = np.full(size, np.inf), np.full(size, -np.inf)
+        np.minimum.at(first, where, at[:n])
+        np.maximum.at(last, where, at[:n])
+        counts = np.bincount(where, minlength=size)
+        again = np.bincount(where, repeated[:n], size).astype(np.int64)
+        clients = group.clients[np.searchsorted(group.who, accounts)]
+        grown = Group(group.family, group.client, group.key, accounts, counts, again, counts, first, last, clients, group.pool)
+        return score(pop, grown).passes(threshold)
+
+    high = 8
+    while high < len(who) and not passes(high):
+        high *= 2
+    high = min(high, len(who))
+    if not passes(high):
+        return None
+    low = high // 2
+    while low + 1 < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if passes(middle) else (middle, high)
+    return high

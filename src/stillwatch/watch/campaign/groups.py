@@ -1,0 +1,149 @@
+"""Stream rows -> groups to test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from stillwatch.watch.campaign.population import Population
+from stillwatch.watch.campaign.scoring import MIN_CALLS, MIN_OWNERS, Group
+
+#: An address of more accounts than this is a carrier's or an exit node's and ties nobody together.
+CROWD: Final = 256
+#: A pool with more than this share of all accounts is no pool; there, accounts must have two addresses in common.
+GIANT: Final = 0.2
+
+_FIELDS: Final = ("who", "calls", "repeated", "texts", "first", "last")
+
+
+def _runs(keys: list[NDArray[np.int64]]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """(order that sorts by ``keys``, starts of the runs of equal keys, with the end appended)."""
+    order = np.lexsort(keys[::-1])
+    if not len(order):
+        return order, np.array([0])
+    new = np.zeros(len(order), bool)
+    new[0] = True
+    for k in keys:
+        new[1:] |= k[order][1:] != k[order][:-1]
+    return order, np.r_[np.flatnonzero(new), len(order)]
+
+
+def _merge(rows: dict[str, NDArray[Any]], take: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
+    """Rows of a group with one row per account."""
+    who, at = np.unique(rows["who"][take], return_inverse=True)
+    n = len(who)
+    sums = [np.bincount(at, rows[c][take], n).astype(np.int64) for c in ("calls", "repeated", "texts")]
+    first, last = np.full(n, np.inf), np.full(n, -np.inf)
+    np.minimum.at(first, at, rows["first"][take])
+    np.maximum.at(last, at, rows["last"][take])
+    clients = np.zeros(n, np.int64)
+    by_size = np.argsort(rows["calls"][take], kind="stable")
+    clients[at[by_size]] = rows["client"][take][by_size]  # the last written, of most calls, stays
+    return (who.astype(np.int64), *sums, first, last, clients)
+
+
+def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool) -> Iterator[Group]:
+    """The groups of a stream table that are large enough to test.
+
+    Args:
+        rows: see ``link.streams``.
+        keys: the columns that name a group: ``["family"]`` or ``["client", "system", "tools"]``.
+        pop: for the owners.
+        by_client: also split each group by client where that gives something smaller.
+    """
+    columns = {c: rows.column(c).to_numpy() for c in (*_FIELDS, *keys, "client")}
+    seen: set[bytes] = set()
+    for names in [keys, [*keys, "client"]] if by_client else [keys]:
+        order, starts = _runs([columns[k] for k in names])
+        for begin, end in pairwise(starts.tolist()):
+            if end - begin < MIN_OWNERS:
+                continue
+            take = order[begin:end]
+            if columns["calls"][take].sum() < MIN_CALLS:
+                continue
+            who, calls, repeated, texts, first, last, clients = _merge(columns, take)
+            if len(np.unique(pop.owner[who])) < MIN_OWNERS:
+                continue
+            # Pieces of one template make families with the very same streams; once is enough.
+            same = blake2b(b"".join(c.tobytes() for c in (who, calls, first, last)), digest_size=16).digest()
+            if same in seen:
+                continue
+            seen.add(same)
+            head = take[0]
+            family = int(columns["family"][head]) if "family" in keys else None
+            client = int(columns["client"][head]) if "client" in names else None
+            yield Group(
+                family=family,
+                client=client,
+                key=tuple(int(columns[k][head]) for k in names),
+                who=who,
+                calls=calls,
+                repeated=repeated,
+                texts=texts,
+                first=first,
+                last=last,
+                clients=clients,
+                pool=int(columns["pool"][head]) if "pool" in keys else None,
+            )
+
+
+def components(pop: Population, who: NDArray[np.int64], *, cards: bool) -> NDArray[np.int64]:
+    """[who] label of each account's component: accounts are tied by an address of at most ``CROWD`` accounts and, if asked, by a card."""
+    position, codes = pop.addresses(who)
+    usable = pop.address_counts[codes] <= CROWD
+    left, right = position[usable], codes[usable]
+    if cards:
+        paid = np.flatnonzero(pop.payment.codes[who] >= 0)
+        left = np.r_[left, paid]
+        right = np.r_[right, len(pop.address_counts) + pop.payment.codes[who][paid]]
+    things, right = np.unique(right, return_inverse=True)
+    n = len(who)
+    ties = csr_array((np.ones(len(left), np.int8), (left, n + right)), shape=(n + len(things),) * 2)
+    labels: NDArray[np.int64] = connected_components(ties, directed=False)[1][:n].astype(np.int64)
+    return labels
+
+
+def pools(pop: Population) -> NDArray[np.int64]:
+    """[accounts] label of the address pool that an account calls from, -1 for none with at least ``MIN_OWNERS`` owners.
+
+    Bare questions share no text, so the accounts must be brought together by something else; what brings them together is then no evidence.
+    """
+    everybody = np.arange(len(pop.accounts))
+    labels = components(pop, everybody, cards=False)
+    sizes = np.bincount(labels)
+    giant = np.flatnonzero(sizes > max(1000, GIANT * len(everybody)))
+    for label in giant.tolist():
+        who = np.flatnonzero(labels == label)
+        position, codes = pop.addresses(who)
+        usable = pop.address_counts[codes] <= CROWD
+        uses = csr_array(
+            (np.ones(int(usable.sum()), np.int32), (position[usable], codes[usable])), shape=(len(who), len(pop.address_counts))
+        )
+        twice = (uses @ uses.T >= 2).astype(np.int8)
+        labels[who] = labels.max() + 1 + connected_components(twice, directed=False)[1]
+    # One owner's accounts speak with one voice.
+    pairs = np.unique(np.stack([labels, pop.owner]), axis=1)
+    labels[np.bincount(pairs[0], minlength=labels.max(initial=0) + 1)[labels] < MIN_OWNERS] = -1
+    return labels
+
+
+def pool_groups(rows: pa.Table, keys: list[str], pop: Population) -> Iterator[Group]:
+    """The groups of calls of one client within one address pool; arguments as in ``groups``."""
+    label = pools(pop)[rows.column("who").to_numpy()]
+    tied = rows.append_column("pool", pa.array(label)).filter(pa.array(label >= 0))
+    yield from groups(tied, [*keys, "pool"], pop, by_client=False)
+
+
+def part(group: Group, take: NDArray[np.bool_]) -> Group:
+    """The group without the accounts that ``take`` [who] leaves out."""
+    arrays = {c: getattr(group, c)[take] for c in ("who", "calls", "repeated", "texts", "first", "last", "clients")}
+    return replace(group, **arrays)

@@ -1,0 +1,17 @@
+"""Campaigns -> evidence: the report, the explanation, the skeleton of a family, and the lines of ``campaigns.jsonl``."""
+
+from stillwatch.watch.evidence.explain import explain
+from stillwatch.watch.evidence.report import render_report
+from stillwatch.watch.evidence.serialise import campaign_from_json, campaign_to_json, run_from_json, run_to_json, to_json_line
+from stillwatch.watch.evidence.skeleton import skeleton
+
+__all__ = [
+    "campaign_from_json",
+    "campaign_to_json",
+    "explain",
+    "render_report",
+    "run_from_json",
+    "run_to_json",
+    "skeleton",
+    "to_json_line",
+]

@@ -1,0 +1,37 @@
+"""Sketches + accounts -> families and streams.  Relational steps are narwhals lazy expressions; nothing here runs or stores them."""
+
+from stillwatch.watch.link.families import group_prints
+from stillwatch.watch.link.steps import (
+    account_addresses,
+    activity,
+    call_families,
+    duplicates,
+    family_calls,
+    family_spread,
+    first_of_duplicates,
+    harness_calls,
+    mail_of,
+    print_calls,
+    recurring,
+    sampled,
+    streams,
+    with_owner,
+)
+
+__all__ = [
+    "account_addresses",
+    "activity",
+    "call_families",
+    "duplicates",
+    "family_calls",
+    "family_spread",
+    "first_of_duplicates",
+    "group_prints",
+    "harness_calls",
+    "mail_of",
+    "print_calls",
+    "recurring",
+    "sampled",
+    "streams",
+    "with_owner",
+]

@@ -1,0 +1,118 @@
+"""Accounts that nothing but their addresses bring together, and groups that hold two rings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillwatch.watch.campaign import describe, groups, owners, pool_groups, rings, score
+from stillwatch.watch.campaign.groups import CROWD, components
+from stillwatch.watch.campaign.population import Population
+
+DAY = 86400.0
+NOW = 1.78e9
+
+
+def population(people: list[dict[str, object]], places: list[list[str]]) -> Population:
+    """People are sign-up records; places their addresses."""
+    activity = pa.Table.from_pylist(
+        [{"account": p["account"], "calls": 20, "first": NOW, "last": NOW + DAY, "org_ref": None, "end_users": 0} for p in people],
+        schema=pa.schema([("account", pa.string()), ("calls", pa.int64()), ("first", pa.float64()), ("last", pa.float64()), ("org_ref", pa.string()),
+                          ("end_users", pa.int64())]),
+    )  # fmt: skip
+    uses = pa.Table.from_pylist(
+        [{"account": p["account"], "address_ref": a, "calls": 1, "first": NOW, "last": NOW + DAY} for p, some in zip(people, places, strict=True) for a in some],
+        schema=pa.schema([("account", pa.string()), ("address_ref", pa.string()), ("calls", pa.int64()), ("first", pa.float64()), ("last", pa.float64())]),
+    )  # fmt: skip
+    coded, joined = owners(activity, pa.Table.from_pylist(people), uses)
+    harness = pa.table({"who": np.arange(len(people)), "client": np.ones(len(people), np.int64), "calls": np.full(len(people), 20)})
+    return describe(joined, coded.column("owner").to_numpy(), uses, harness)
+
+
+def person(k: int, **more: object) -> dict[str, object]:
+    shape = ("a", "a1", "a.a", "x")[k % 4]
+    return {"account": f"{k:05d}", "created_at": NOW - (20 + 7 * k) * DAY, "payment_ref": f"card{k}", "mail_domain_ref": f"web{k % 3}", "mail_shape": shape,
+            "verified": k % 2 == 0} | more  # fmt: skip
+
+
+def rows(who: list[int], client: int = 1) -> pa.Table:
+    n = len(who)
+    return pa.table({
+        "client": np.full(n, client), "system": np.zeros(n, np.int64), "tools": np.zeros(n, np.int64), "agent": np.ones(n, np.int64), "who": np.array(who),
+        "owner": np.array(who), "calls": np.full(n, 10), "repeated": np.zeros(n, np.int64), "texts": np.full(n, 10), "first": np.full(n, NOW),
+        "last": np.full(n, NOW + DAY),
+    })  # fmt: skip
+
+
+KEYS = ["client", "system", "tools"]
+
+
+@given(st.lists(st.lists(st.integers(0, 12), max_size=3), min_size=2, max_size=15))
+def test_components_are_those_of_a_walk(places: list[list[int]]) -> None:
+    pop = population([person(k) for k in range(len(places))], [[f"p{a}" for a in set(some)] for some in places])
+    labels = components(pop, np.arange(len(places)), cards=False)
+    for start in range(len(places)):
+        reached, todo = {start}, [start]
+        while todo:
+            here = todo.pop()
+            for other in range(len(places)):
+                if other not in reached and set(places[here]) & set(places[other]):
+                    reached.add(other)
+                    todo.append(other)
+        assert {k for k in range(len(places)) if labels[k] == labels[start]} == reached
+
+
+def test_bare_questions_from_one_pool_are_a_ring_without_counting_the_pool() -> None:
+    honest = [person(k) for k in range(200)]
+    ring = [
+        person(200 + k, created_at=NOW - 0.1 * k * DAY, payment_ref=f"ring{k // 3}", mail_shape="x99", verified=False) for k in range(12)
+    ]
+    pool = [[f"pool{k % 5}", f"pool{(k + 1) % 5}"] for k in range(12)]
+    pop = population(honest + ring, [[f"home{k}"] for k in range(200)] + pool)
+    same_client = rows(list(range(212)))
+    (everybody,) = groups(same_client, KEYS, pop, by_client=False)
+    assert not score(pop, everybody).passes(20.0)
+    (pooled,) = pool_groups(same_client, KEYS, pop)
+    result = score(pop, pooled)
+    assert result.passes(20.0)
+    assert not next(f for f in result.findings if f.id == "network").assessed
+    (found,) = rings(pop, [score(pop, everybody), result], 20.0)
+    assert found.accounts == set(range(200, 212))
+
+
+def test_a_household_or_a_carrier_is_no_pool() -> None:
+    people = [person(k) for k in range(CROWD + 40)]
+    pop = population(people, [["carrier", f"home{k // 2}"] for k in range(len(people))])
+    assert not list(pool_groups(rows(list(range(len(people)))), KEYS, pop))
+
+
+def test_two_rings_with_one_tool_are_two() -> None:
+    honest = [person(k) for k in range(200)]
+    both = [
+        person(200 + k, created_at=NOW - 0.1 * k * DAY, payment_ref=f"ring{k // 4}", mail_shape=("x99", "y7")[k // 12], verified=False) for k in range(24)
+    ]  # fmt: skip
+    places = [[f"pool{k // 12}-{k % 4}", f"pool{k // 12}-{(k + 1) % 4}"] for k in range(24)]
+    pop = population(honest + both, [[f"home{k}"] for k in range(200)] + places)
+    (group,) = groups(rows(list(range(200, 224)), client=7), KEYS, pop, by_client=False)
+    assert score(pop, group).passes(20.0)
+    found = rings(pop, [score(pop, group)], 20.0)
+    assert sorted(min(r.accounts) for r in found) == [200, 212]
+    assert sum(len(r.accounts) for r in found) == 24
+
+
+def test_a_few_of_a_ring_among_many_honest_people_accuse_nobody() -> None:
+    """Camouflage in a wording that many use: the group shows a ring's addresses, yet hardly any account of it is the ring's."""
+    people = [person(k) for k in range(300)]
+    places = [[f"pool{k % 3}", f"pool{(k + 1) % 3}"] if k < 6 else [f"home{k}"] for k in range(300)]
+    pop = population(people, places)
+    (group,) = groups(rows(list(range(80))), KEYS, pop, by_client=False)
+    assert not score(pop, group).passes(5.0)
+
+
+def test_mail_names_at_own_domains_say_nothing() -> None:
+    people = [person(k) for k in range(100)] + [person(100 + k, mail_domain_ref=f"firm{k}", mail_shape="api") for k in range(10)]
+    pop = population(people, [[f"home{k}"] for k in range(110)])
+    assert (pop.mail_shape.codes[100:] == -1).all()
+    assert (pop.mail_shape.codes[:100] >= 0).all()

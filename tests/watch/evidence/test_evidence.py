@@ -1,0 +1,195 @@
+"""Report, explanation, skeleton and serialisation of a case."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from stillwatch.records import Campaign, Case, Reason, RunRecord, Segment, StreamRow
+from stillwatch.watch.evidence import (
+    campaign_from_json,
+    campaign_to_json,
+    explain,
+    render_report,
+    run_from_json,
+    run_to_json,
+    skeleton,
+    to_json_line,
+)
+
+NASTY = "<script>alert('x')</script>\"&[bold]"
+
+
+def a_run(**changes: object) -> RunRecord:
+    run = RunRecord(
+        "0.1.0", {"fingerprints": "winnow-1"}, "stillwatch detect logs --out found", {"show_text": False},
+        ({"file": "calls.jsonl", "bytes": 10, "sha256": "ab" * 32, "calls": 100, "rejected": 1},), 100, 20, 1, 50, 12.3, {"read": 1.0},
+        "2026-01-01T00:00:00+00:00", ("a notice",),
+    )  # fmt: skip
+    return replace(run, **changes)  # type: ignore[arg-type]
+
+
+def a_campaign(**changes: object) -> Campaign:
+    streams = tuple(
+        StreamRow(
+            f"account {i}", 20, 10, 1.0e9 + i, 1.0e9 + 9e5, 7.5, {"card": f"card {i // 4}", "address": f"place {i % 3}", "age": f"own {i}"}
+        )
+        for i in range(30)
+    )
+    c = Campaign(
+        "c-1", "ring", 84.2, 2.0**-84, 1e-20, 1.0e9, 1.0e9 + 9e5, 300, 30, (("D01", "inferred"), ("D11", "observed")),
+        (Reason("payment", 30.0, "Cards.", ("call 1",)), Reason("mail", -1.5, "Mail."), Reason("network", 0.0, "Not assessed.", (), False)),
+        ("Something speaks against it.",), streams, ((1.0e9, 100), (1.0e9 + 3600, 200)), 3600.0,
+        ((Segment(False, (12, 12, 12), 0.0), Segment(True, (3, 9, 40), 0.98)),), ("winnow-1:00ff",), 88,
+    )  # fmt: skip
+    return replace(c, **changes)  # type: ignore[arg-type]
+
+
+class Balanced(HTMLParser):
+    """Fails on tags that are not closed in order, and remembers what the page refers to."""
+
+    VOID = frozenset({"meta", "br", "rect", "line", "img", "hr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.ids: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name in ("href", "src"):
+                self.links.append(str(value))
+            if name == "id":
+                self.ids.add(str(value))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+
+def parsed(html: str) -> Balanced:
+    page = Balanced()
+    page.feed(html)
+    assert page.open == []
+    return page
+
+
+def test_the_report_stands_alone_and_says_all_that_it_must() -> None:
+    html = render_report(Case(a_run(), (a_campaign(),)), generated_at=1.7e9)
+    page = parsed(html)
+    assert page.links == ["#c-1"]
+    assert {"c-1", "campaigns"} <= page.ids
+    assert "script" not in page.tags
+    assert "http" not in html.replace("http-equiv", "")
+    for heading in (
+        "Techniques",
+        "Why",
+        "When",
+        "Who shares what",
+        "The form of its prompts",
+        "What speaks against it",
+        "How to rebuild it",
+    ):
+        assert f"<h3>{heading}</h3>" in html
+    for said in (
+        "account farm",
+        "84.2 bits",
+        "not assessed",
+        "Something speaks against it.",
+        "after 88 calls",
+        "ab" * 32,
+        "98 % of the sampled fillings",
+    ):
+        assert said in html
+    assert page.tags.count("svg") == 4
+    assert html == render_report(Case(a_run(), (a_campaign(),)), generated_at=1.7e9)
+
+
+def test_nothing_hostile_gets_into_the_page() -> None:
+    streams = (StreamRow(NASTY, 1, 1, 1.0, 2.0, 0.0, {NASTY: NASTY}), StreamRow("b", 1, 1, 1.0, 2.0, 0.0, {NASTY: NASTY}))
+    bad = a_campaign(
+        reasons=(Reason(NASTY, 1.0, NASTY, (NASTY,)),), against=(NASTY,), streams=streams, skeletons=((Segment(False, (3, 3, 3), 0.0, NASTY),),), families=(NASTY,)
+    )  # fmt: skip
+    html = render_report(Case(a_run(command=NASTY, notices=(NASTY,)), (bad,)), generated_at=0.0)
+    assert "script" not in parsed(html).tags
+    assert "<script" not in html
+
+
+def test_clear_text_only_where_the_record_has_it() -> None:
+    assert "secret wrapper" not in render_report(Case(a_run(), (a_campaign(),)), generated_at=0.0)
+    shown = a_campaign(skeletons=((Segment(False, (2, 2, 2), 0.0, "secret wrapper"),),))
+    assert "secret wrapper" in render_report(Case(a_run(), (shown,)), generated_at=0.0)
+
+
+def test_a_report_without_campaigns_says_what_was_examined() -> None:
+    html = render_report(Case(a_run(), ()), generated_at=0.0)
+    parsed(html)
+    assert "No campaign found among 20 accounts and 100 calls" in html
+
+
+def test_explain_fits_eighty_columns_and_shows_reasons_and_calls() -> None:
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))
+    console.print(explain(a_campaign(reasons=(*a_campaign().reasons, Reason("quota", 2.0, NASTY))), a_run()))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    for said in ("Campaign c-1", "+30.0", "-1.5", "call 1", "Something speaks against it.", "does not say who the operator is", "[bold]"):
+        assert said in text
+
+
+def test_a_campaign_survives_its_line() -> None:
+    line = to_json_line(campaign_to_json(a_campaign()))
+    data = json.loads(line)
+    assert data["first_call"].startswith("2001-09-09T01:46:40")
+    assert data["techniques"][0] == {"id": "D01", "name": "account farm", "grade": "inferred"}
+    assert campaign_from_json(data) == a_campaign()
+    assert run_from_json(json.loads(to_json_line(run_to_json(a_run())))) == a_run()
+
+
+@given(st.floats(-1e3, 1e3), st.text(max_size=20), st.integers(0, 10**9), st.floats(0, 4e9))
+def test_any_values_survive(bits: float, text: str, n: int, at: float) -> None:
+    c = a_campaign(bits=bits, against=(text,), calls=n, first=at)
+    assert campaign_from_json(json.loads(to_json_line(campaign_to_json(c)))) == c
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"format": {"name": "stillwatch.campaign", "version": 9}}, "version 1"),
+        ({"bits": "many"}, "bits"),
+        ({"techniques": [{}]}, "techniques"),
+    ],
+)
+def test_a_bad_line_is_refused_by_field(change: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        campaign_from_json({**campaign_to_json(a_campaign()), **change})
+
+
+def test_a_skeleton_finds_the_fixed_words_and_the_slots() -> None:
+    texts = [
+        f"Please grade the following answer with great care: {' '.join(f'w{k}x{j}' for j in range(k))} . Reply with one figure only."
+        for k in range(3, 12)
+    ]
+    shape = skeleton(texts, show_text=True)
+    assert [s.slot for s in shape] == [False, True, False]
+    assert shape[0].text == "Please grade the following answer with great care:"
+    assert shape[2].text == ". Reply with one figure only."
+    assert shape[1].distinct == 1.0
+    assert shape[1].text is None
+    assert all(s.text is None for s in skeleton(texts, show_text=False))
+    assert skeleton(texts[:1], show_text=True) == ()
+    assert skeleton(["alpha beta gamma", "delta epsilon zeta"], show_text=True)[0].slot

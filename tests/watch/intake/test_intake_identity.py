@@ -1,0 +1,139 @@
+"""Keyed references, the key file, the accounts file and the quarantine file."""
+
+from __future__ import annotations
+
+import doctest
+import gzip
+import json
+import stat
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from stillwatch.records import ACCOUNTS
+from stillwatch.watch.intake import (
+    Identity,
+    IntakeError,
+    Quarantine,
+    clock,
+    identity,
+    load_or_create_key,
+    mail_shape,
+    parameters,
+    read_accounts,
+)
+
+KEY = bytes(range(32))
+
+
+@pytest.mark.parametrize("module", [identity, clock, parameters])
+def test_doctests(module: object) -> None:
+    result = doctest.testmod(module)  # type: ignore[arg-type]
+    assert result.attempted and not result.failed
+
+
+def test_key_file(tmp_path: Path) -> None:
+    path = tmp_path / "sub" / "key"
+    key = load_or_create_key(path)
+    assert len(key) == 32 and load_or_create_key(path) == key
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and [p.name for p in path.parent.iterdir()] == ["key"]
+    path.chmod(0o640)
+    with pytest.raises(IntakeError, match="chmod 600"):
+        load_or_create_key(path)
+    path.chmod(0o600)
+    path.write_bytes(b"short")
+    with pytest.raises(IntakeError, match="32 bytes"):
+        load_or_create_key(path)
+
+
+def test_references() -> None:
+    a, b = Identity(KEY), Identity(bytes(32))
+    assert a.ref("org", "x") == a.ref("org", " x ") != a.ref("payment", "x") and a.ref("org", "x") != b.ref("org", "x")
+    assert len(a.ref("org", "x") or "") == 32 and a.ref("org", " ") is None and a.ref("org", None) is None
+    assert a.mail(" Jane@X.example ") == a.mail("jane@x.example") != a.mail("jane+t@x.example")
+    assert a.mail("nobody")[1:] == (None, None) and a.mail(None) == (None, None, None)
+    assert a.account("u-1") == "u-1" and a.account("J@x.example") == a.account("j@x.example") and a.account(" ") is None
+    assert KEY.hex() not in repr(a) and str(KEY) not in repr(a)
+
+
+def test_addresses() -> None:
+    a = Identity(KEY)
+    same = a.address("1.2.3.4")
+    assert (
+        same == a.address("1.2.3.4:99") == a.address("::ffff:1.2.3.4") == a.address("[::ffff:1.2.3.4]:99") == a.address("1.2.3.4, 9.9.9.9")
+    )
+    assert same[1] == a.address("1.2.3.200")[1] != a.address("1.2.4.4")[1]
+    assert a.address("2001:db8:1:2::1")[1] == a.address("[2001:db8:1:3::9]:443")[1] != a.address("2001:db8:2::1")[1]
+    assert a.address("fe80::1%eth0") == a.address("fe80::1")
+    assert {a.address(v) for v in ("", "unknown", "1.2.3", "host:80", "[", "999.1.1.1", "\0", "a:b:c")} == {(None, None)}
+
+
+@pytest.mark.parametrize(
+    ("local", "shape"),
+    [
+        ("b371557", "a196"),
+        ("25363e069", "x9"),
+        ("7aa0d9314", "x9"),
+        ("a1b2" * 20, "x+"),
+        ("x" * 12, "a+"),
+        ("", ""),
+        ("a!b", "a1?a1"),
+        ("über-3", "a4-91"),
+    ],
+)
+def test_mail_shape(local: str, shape: str) -> None:
+    assert mail_shape(local) == shape
+
+
+CSV = "account,created_at,email,payment_fingerprint,country,plan,programme,org,verified,extra\n"
+
+
+def test_accounts_csv(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    text = CSV + "u-1,1786314349.674,J@x.example,p,XX,paygo,,o,0,\nu-2,1786314349674,,,,,,,yes,\nu-3,2026-08-09T20:25:49Z,,,,,,,,\n"
+    text += "u-4\n\n,5,,,,,,,,\nu-5,soon,,,,,,,,\nu-6,,,,,,,,maybe,\nu-1,,,q,,pro,edu,,1,\nu-7,,,,,,,,,,,surplus\n"
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    quarantine, a = Quarantine.memory(), Identity(KEY)
+    table = read_accounts(path, a, quarantine)
+    assert table.schema.equals(ACCOUNTS, check_metadata=True)
+    rows = {r["account"]: r for r in table.to_pylist()}
+    assert sorted(rows) == ["u-1", "u-2", "u-3", "u-4"]
+    assert rows["u-1"]["payment_ref"] == a.ref("payment", "q") and rows["u-1"]["verified"] is True and rows["u-1"]["plan"] == "pro"
+    assert rows["u-2"]["created_at"] == 1786314349.674 and rows["u-2"]["verified"] is True and rows["u-3"]["verified"] is None
+    assert [(e["line"], e["field"]) for e in quarantine.entries] == [
+        (7, "account"), (8, "created_at"), (9, "verified"), (10, "account"), (11, ""),
+    ]  # fmt: skip
+    assert "XX" not in str(rows)
+
+
+def test_accounts_other_forms(tmp_path: Path) -> None:
+    a = Identity(KEY)
+    (tmp_path / "semi.csv.gz").write_bytes(gzip.compress(b"Account;email;org\nu-1;j@x.example;o\n"))
+    pq.write_table(pa.table({"account": ["u-1"], "email": ["j@x.example"], "org": ["o"], "country": ["XX"]}), tmp_path / "p.parquet")
+    one = read_accounts(tmp_path / "semi.csv.gz", a, Quarantine.memory())
+    assert one.equals(read_accounts(tmp_path / "p.parquet", a, Quarantine.memory()))
+    assert one.to_pylist()[0]["org_ref"] == a.ref("org", "o")
+    for data in (b"user,email\n1,2\n", b""):
+        (tmp_path / "bad.csv").write_bytes(data)
+        with pytest.raises(IntakeError, match="no column 'account'"):
+            read_accounts(tmp_path / "bad.csv", a, Quarantine.memory())
+    (tmp_path / "bad.csv").write_bytes(b"PAR1 not")
+    with pytest.raises(IntakeError, match="accounts file"):
+        read_accounts(tmp_path / "bad.csv", a, Quarantine.memory())
+    with pytest.raises(IntakeError, match="gone"):
+        read_accounts(tmp_path / "gone.csv", a, Quarantine.memory())
+
+
+def test_quarantine_file_appears_on_close_only(tmp_path: Path) -> None:
+    path = tmp_path / "quarantine.jsonl"
+    with Quarantine(path) as quarantine:
+        quarantine.add("f", 3, "id", "missing", raw=b'{"messages": "SECRET"}', offset=7)
+        assert not path.exists()
+    [entry] = map(json.loads, path.read_text().splitlines())
+    assert entry.keys() == {"file", "line", "field", "reason", "excerpt"} and "SECRET" not in path.read_text()
+    assert quarantine.count == 1 and quarantine.by_reason == {"id: missing": 1}
+    with pytest.raises(RuntimeError), Quarantine(path) as quarantine:
+        raise RuntimeError
+    assert path.read_text().count("\n") == 1

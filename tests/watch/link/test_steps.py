@@ -1,0 +1,146 @@
+"""The relational steps: DuckDB and Polars agree, and both agree with plain loops."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import narwhals as nw
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillwatch.store import Engine
+from stillwatch.watch import link
+from stillwatch.watch.link import steps
+
+ROWS = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 5), st.frozensets(st.integers(1, 8), max_size=5)),
+    min_size=1,
+    max_size=40,
+)
+
+
+def calls_table(rows: list[tuple[int, int, int, frozenset[int]]]) -> pa.Table:
+    n = len(rows)
+    order = np.random.default_rng(5).integers(-(2**63), 2**63, n)
+    return pa.table(
+        {
+            "call": np.arange(n), "call_id": [f"c{i}" for i in range(n)], "account": [f"a{r[0]}" for r in rows], "who": [r[0] for r in rows],
+            "owner": [r[0] // 2 for r in rows], "client": [r[1] for r in rows], "agent": [r[1] for r in rows], "system": [0] * n, "tools": [0] * n,
+            "text": [r[2] for r in rows], "at": [float(i) for i in range(n)], "order": order,
+            "prints": pa.array([sorted(r[3]) for r in rows], pa.list_(pa.int64())),
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with Engine(tmp_path_factory.mktemp("engine")) as e:
+        yield e
+
+
+def both(engine: Engine, table: pa.Table, build: object) -> list[dict[str, object]]:
+    """The rows of a step on DuckDB, which must be those on Polars."""
+    duck = engine.keep("t", table)
+    try:
+        one = engine.fetch(build(duck))  # type: ignore[operator]
+    finally:
+        engine.drop("t")
+    two = build(nw.from_native(pl.from_arrow(table)).lazy()).collect().to_native().to_arrow()  # type: ignore[operator]
+    rows = sorted(one.to_pylist(), key=repr)
+    assert rows == sorted(two.select(one.column_names).to_pylist(), key=repr)
+    return rows
+
+
+@given(ROWS)
+def test_recurring_fingerprints(engine: Engine, rows: list[tuple[int, int, int, frozenset[int]]]) -> None:
+    got = both(engine, calls_table(rows), lambda f: link.recurring(link.print_calls(f)))
+    expected = []
+    for p in range(1, 9):
+        mine = [r for r in rows if p in r[3]]
+        owners, texts = {r[0] // 2 for r in mine}, {r[2] for r in mine}
+        enough = (len(owners) > 1 and len(mine) >= steps.MIN_CALLS) or len(mine) >= steps.MIN_CALLS_ALONE
+        if len(texts) > 1 and enough:
+            expected.append({"print": p, "n": len(mine)})
+    assert got == sorted(expected, key=repr)
+
+
+@given(ROWS)
+def test_streams_count_what_others_sent_too(engine: Engine, rows: list[tuple[int, int, int, frozenset[int]]]) -> None:
+    got = both(engine, calls_table(rows), lambda f: link.streams(link.harness_calls(f), ["client", "system", "tools"]))
+    senders: dict[tuple[int, int], set[int]] = {}
+    for who, client, text, _ in rows:
+        senders.setdefault((client, text), set()).add(who // 2)
+    calls = Counter((r[1], r[0]) for r in rows)
+    repeated = Counter((r[1], r[0]) for r in rows if len(senders[r[1], r[2]]) > 1)
+    assert {(r["client"], r["who"]): (r["calls"], r["repeated"]) for r in got} == {k: (n, repeated[k]) for k, n in calls.items()}
+
+
+@given(ROWS, st.integers(0, 3))
+def test_the_first_of_repeated_ids_is_kept(engine: Engine, rows: list[tuple[int, int, int, frozenset[int]]], modulus: int) -> None:
+    table = calls_table(rows)
+    ids = [f"c{i % (modulus + 1)}" for i in range(len(rows))]
+    table = table.set_column(1, "call_id", pa.array(ids))
+    got = both(engine, table, lambda f: link.first_of_duplicates(f, link.duplicates(f)).select("call", "call_id"))
+    assert got == sorted(({"call": ids.index(i), "call_id": i} for i in set(ids)), key=repr)
+
+
+def test_fingerprints_of_one_template_make_one_family_whatever_the_row_order() -> None:
+    rng = np.random.default_rng(3)
+    rows = []
+    for call in range(300):
+        order = int(rng.integers(-(2**63), 2**63))
+        template = 100 if call % 3 else 200
+        rows += [(template + k, order, 200 if call % 3 else 100) for k in range(8)]
+        rows.append((999, order, 300))  # a phrase that everybody uses
+    table = pa.table(dict(zip(("print", "order", "n"), (pa.array(c, pa.int64()) for c in zip(*rows, strict=True)), strict=True)))
+    found = {r["print"]: r["family"] for r in link.group_prints(table).to_pylist()}
+    assert len({found[100 + k] for k in range(8)}) == 1
+    assert len({found[200 + k] for k in range(8)}) == 1
+    assert found[100] != found[200]
+    shuffled = table.take(rng.permutation(table.num_rows))
+    assert link.group_prints(shuffled).sort_by("print").equals(link.group_prints(table).sort_by("print"))
+    assert link.group_prints(table.slice(0, 0)).num_rows == 0
+
+
+def test_thinning_takes_the_same_calls_for_all_fingerprints(engine: Engine) -> None:
+    n = 2000
+    order = np.random.default_rng(9).integers(-(2**63), 2**63, n)
+    table = pa.table(
+        {
+            "call": np.arange(n),
+            "order": order,
+            "owner": np.arange(n) % 7,
+            "text": np.arange(n),
+            "prints": pa.array([[1, 2]] * n, pa.list_(pa.int64())),
+        }
+    )
+    rows = both(engine, table, lambda f: link.sampled(link.print_calls(f), link.recurring(link.print_calls(f))))
+    one, two = ({r["order"] for r in rows if r["print"] == p} for p in (1, 2))
+    assert one == two
+    assert 150 < len(one) < 400
+
+
+def test_spool_gives_back_single_texts(tmp_path: Path) -> None:
+    from stillwatch.records import CALLS
+    from stillwatch.store import Spool
+    from stillwatch.watch.sketch import sketch_batch
+
+    with Spool(tmp_path) as spool:
+        folder = spool.folder
+        assert folder.stat().st_mode & 0o077 == 0
+        for k in range(3):
+            batch = pa.RecordBatch.from_pylist(
+                [{"call_id": f"{k}-{i}", "account": "a", "at": 1.0, "roles": ["user"], "segments": [f"text {k} {i}"]} for i in range(5)],
+                schema=CALLS,
+            )
+            spool.add(batch, sketch_batch(batch, 5 * k))
+        spool.finish([])
+        assert spool.texts([1, 7, 14]) == {1: [("user", "text 0 1")], 7: [("user", "text 1 2")], 14: [("user", "text 2 4")]}
+        assert spool.texts([]) == {}
+    assert not folder.exists()
