@@ -25,11 +25,12 @@ from stillwatch.share.keyholder.client import KeyHolderClient
 from stillwatch.share.keyholder.server import KeyHolder
 from stillwatch.share.net.access import ClientError, new_token
 from stillwatch.share.pool import exchange as pool
+from stillwatch.share.pool.look import Look, look_with
 from stillwatch.share.tokens import seal
 from stillwatch.watch.campaign import score
 from stillwatch.watch.campaign.population import Population, Trait
 from stillwatch.watch.campaign.scoring import LOCAL_FLOOR, PARTNERS_CAP, Group
-from stillwatch.watch.flow import Look, Progress, Settings, detect
+from stillwatch.watch.flow import Progress, Settings
 
 ROOT = Path(__file__).parents[2]
 SEED = 4
@@ -191,7 +192,7 @@ def test_how_far_a_liar_shifts_bits(world: Path, tmp_path: Path) -> None:
     """Whoever claims all traits of one honest suspicion shifts it by the cap at most, and the flood that claims everything makes the word worthless."""
     asks = settings(world, 0, tmp_path)
     first = Look()
-    detect(asks, Progress(), now=0.0, look=first)
+    look_with(first, asks, Progress(), now=0.0)
     labels = truth(world, 0)
     asked: dict[str, set[str]] = {}
     for s in first.suspicions:
@@ -204,7 +205,7 @@ def test_how_far_a_liar_shifts_bits(world: Path, tmp_path: Path) -> None:
     claims = [{"payment": frozenset(v for a in s.accounts for v in first.traits[a].get("payment", ()))} for s in honest]
     for claim in [*claims, every]:
         look = Look(every, claim, groups)
-        case = detect(asks, Progress(), now=0.0, look=look)
+        case = look_with(look, asks, Progress(), now=0.0)
         assert not [s.account for c in case.campaigns for s in c.streams if not labels[s.account][1]]
         assert all(r.bits <= PARTNERS_CAP for c in case.campaigns for r in c.reasons if r.id == "partners")
 
@@ -266,7 +267,7 @@ def test_an_honest_customer_of_several_labs_is_left_out(world: Path, tmp_path: P
             x for a in companies for x in (f"mail {mails[a].casefold()}", f"domain {mails[a].rpartition('@')[2].casefold()}")
         ),
     }
-    case = detect(settings(world, 0, tmp_path), Progress(), now=0.0, look=Look(asked, asked, ()))
+    case = look_with(Look(asked, asked, ()), settings(world, 0, tmp_path), Progress(), now=0.0)
     assert not [s.account for c in case.campaigns for s in c.streams if labels[s.account][0] == "multihoming"]
 
 

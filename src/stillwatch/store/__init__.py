@@ -2,6 +2,6 @@
 
 from stillwatch.store.engine import Engine
 from stillwatch.store.files import write_atomically
-from stillwatch.store.spool import Source, Spool, StateError
+from stillwatch.store.spool import Part, Source, Spool, StateError
 
-__all__ = ["Engine", "Source", "Spool", "StateError", "write_atomically"]
+__all__ = ["Engine", "Part", "Source", "Spool", "StateError", "write_atomically"]

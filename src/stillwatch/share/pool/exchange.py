@@ -13,8 +13,9 @@ from stillwatch.share.desk import sharing
 from stillwatch.share.desk.desk import Desk, write_private
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.keyholder.client import KeyHolderClient
+from stillwatch.share.pool.look import Look, Suspicion, look_with
 from stillwatch.share.tokens import seal
-from stillwatch.watch.flow import Look, Progress, Settings, Suspicion, detect
+from stillwatch.watch.flow import Progress, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Queued:
 def send(settings: Settings, desk: Desk, hub: HubClient, holders: Sequence[KeyHolderClient], progress: Progress, now: float) -> Sent:
     """First look: detect alone, then send the suspects' traits for matching; only suspects', blinded, padded, within caps."""
     look = Look()
-    case = detect(settings, progress, now=now, look=look)
+    case = look_with(look, settings, progress, now=now)
     suspects = frozenset().union(*(s.accounts for s in look.suspicions)) if look.suspicions else frozenset()
     values: dict[str, set[str]] = {}
     for account in suspects:
@@ -81,7 +82,7 @@ def look_again(settings: Settings, desk: Desk, hub: HubClient, progress: Progres
             told[kind, value] = answers[tag]
     groups = [frozenset(g) for g in desk.state().get("suspicions", ())]
     look = Look({k: frozenset(v) for k, v in asked.items()}, {k: frozenset(v) for k, v in shared.items()}, groups)
-    case = detect(settings, progress, now=now, look=look)
+    case = look_with(look, settings, progress, now=now)
     found = {s.account for c in case.campaigns for s in c.streams}
     queue = [_queued(s, look, told, members) for s in look.suspicions if not s.accounts & found]
     queue.sort(key=lambda q: (-len(q.confirmed), -q.shared / q.accounts, -q.bits, q.first))

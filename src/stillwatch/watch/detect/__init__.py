@@ -1,0 +1,1 @@
+"""The stages of a run, each with a typed result: read, settle, test, tell."""

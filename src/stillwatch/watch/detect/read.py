@@ -1,0 +1,140 @@
+"""First stage: logs and sign-up records in, sketches on disk."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+import narwhals as nw
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stillwatch.records import ACCOUNTS
+from stillwatch.store import Engine, Part, Source, Spool
+from stillwatch.watch import link
+from stillwatch.watch.campaign import DAY
+from stillwatch.watch.intake import Identity, Quarantine, Reader, expand, load_or_create_key, read_accounts
+from stillwatch.watch.link.steps import Frame
+from stillwatch.watch.sketch import RECIPE, sketch_batch
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run is asked to do."""
+
+    logs: Sequence[str]
+    out: Path
+    accounts: Path | None = None
+    key: Path | None = None
+    max_false_alarms: float = 0.01
+    show_text: bool = False
+    memory: str = "3GB"
+    state: Path | None = None
+    window: float | None = None  # days up to the newest call
+
+    def command(self) -> str:
+        """The command line that asks for this."""
+        words = ["stillwatch", "detect", *self.logs]
+        if self.accounts:
+            words += ["--accounts", str(self.accounts)]
+        words += ["--out", str(self.out), "--max-false-alarms", f"{self.max_false_alarms:g}"]
+        if self.state:
+            words += ["--state", str(self.state)]
+        if self.window is not None:
+            words += ["--window", f"{self.window:g}"]
+        return shlex.join(words + ["--show-text"] * self.show_text)
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the flow tells its caller while it works; the console draws it."""
+
+    step: Callable[[str], None] = lambda _: None
+    size: Callable[[int], None] = lambda _: None
+    read: Callable[[int], None] = lambda _: None
+    timings: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.perf_counter)
+    _name: str = ""
+
+    def enter(self, name: str) -> None:
+        """End the step before and begin ``name``."""
+        now = time.perf_counter()
+        if self._name:
+            self.timings[self._name] = round(now - self._since, 3)
+        self._since, self._name = now, name
+        if name:
+            self.step(name)
+
+
+@dataclass(slots=True)
+class Read:
+    """A log that has been read: its calls as one frame of ``records.SKETCHES``, each once, and what was read beside them."""
+
+    settings: Settings
+    progress: Progress
+    now: float
+    identity: Identity
+    quarantine: Quarantine
+    spool: Spool
+    engine: Engine
+    calls: Frame
+    accounts: pa.Table  # records.ACCOUNTS
+    parts: Sequence[Part]
+    begin: float  # calls up to this time are outside the window
+    notices: list[str] = field(default_factory=list)
+
+
+def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float, remember: bool = False) -> Read:
+    """Read the logs that the state does not hold yet; what is opened closes with ``stack``.
+
+    Args:
+        remember: keep clear values of traits in memory, for the few that are blinded.
+
+    Raises:
+        IntakeError: the input as a whole cannot be used.
+        StateError: the state cannot be gone on with.
+    """
+    settings.out.mkdir(parents=True, exist_ok=True)
+    if settings.state is not None:
+        settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = load_or_create_key(settings.key or (settings.state or settings.out) / "identity.key")
+    identity = Identity(key, remember=remember)
+    named = expand(settings.logs)
+    notices: list[str] = []
+    quarantine = stack.enter_context(Quarantine(settings.out / "quarantine.jsonl"))
+    mark = blake2b(key, digest_size=8, person=b"sw-state").hexdigest()
+    spool = stack.enter_context(Spool(settings.out, state=settings.state, recipe=RECIPE, key=mark))
+    files = [f for f in named if not spool.known(f)]
+    if len(files) < len(named):
+        notices.append(f"{len(named) - len(files)} files were in the state already and were not read again")
+    progress.size(sum(f.stat().st_size for f in files))
+
+    progress.enter("read and sketch")
+    accounts = read_accounts(settings.accounts, identity, quarantine) if settings.accounts else ACCOUNTS.empty_table()
+    reader = Reader(identity, quarantine, progress=progress.read)
+    changed = {str(f): f.stat().st_mtime_ns for f in files}
+    for batch in reader.read(files):
+        spool.add(batch, sketch_batch(batch, spool.next_call))
+    if settings.state is not None:
+        quarantine.close()  # the part that comes into the state now takes its rejects with it
+    done = [Source(str(Path(r.file).resolve()), r.bytes, changed[r.file], r.sha256, r.calls, r.rejected) for r in reader.reports]
+    spool.finish(done, settings.out / "quarantine.jsonl")
+    notices += reader.notices
+    begin, parts = spool.since(None if settings.window is None else settings.window * DAY)
+    engine = stack.enter_context(Engine(spool.folder, memory=settings.memory))
+    raw = engine.parquet([p.sketches for p in parts or spool.parts[-1:]])
+    if settings.window is not None:
+        raw = raw.filter(nw.col("at") > begin)
+    repeated = engine.fetch(link.duplicates(raw))
+    if repeated.num_rows:
+        extra = int(pc.sum(repeated.column("n")).as_py()) - repeated.num_rows
+        quarantine.count += extra
+        quarantine.by_reason["call id: repeated; the earliest is kept"] += extra
+        notices.append(f"{extra} calls repeat an id that was seen already; the earliest of each was kept")
+        raw = engine.keep("distinct_calls", link.first_of_duplicates(raw, engine.keep("repeated", repeated)))
+    return Read(settings, progress, now, identity, quarantine, spool, engine, raw, accounts, parts, begin, notices)
