@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stillwatch import __version__
-from stillwatch.records import ACCOUNT_RESULTS, ACCOUNTS, ATTRIBUTED, Case, RunRecord
+from stillwatch.records import ACCOUNT_RESULTS, ACCOUNTS, ATTRIBUTED, Case, Notice, RunRecord
 from stillwatch.store import Engine, Source, Spool, write_atomically
 from stillwatch.watch import campaign, link
 from stillwatch.watch.casefile import Builder, Material
@@ -228,7 +228,7 @@ def detect(settings: Settings, progress: Progress, *, now: float, look: Look | N
             threshold_bits=threshold,
             timings=dict(progress.timings),
             started=datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
-            notices=tuple(notices),
+            notices=tuple(Notice("note", n) for n in notices),
         )
         case = Case(run, tuple(f.campaign for f in found))
         _write(settings.out, case, found, pop, now)
