@@ -95,7 +95,7 @@ def test_a_file_that_was_read_is_not_read_again(lines: list[bytes], run: Run, tm
     first = run(log, state=state)
     assert run(log, state=state) == first
     notices = json.loads((tmp_path / "out" / "run.json").read_text())["notices"]
-    assert any("not read again" in n for n in notices)
+    assert any("not read again" in n["text"] for n in notices)
     parts = sorted(state.glob("part-*"))
     assert len(json.loads((parts[0] / "manifest.json").read_text())["sources"]) == 1
     assert sum(json.loads((p / "manifest.json").read_text())["calls"] for p in parts) == 2000

@@ -72,7 +72,7 @@ def table(case: Case, settings: Settings, console: Console) -> None:
         console.print(f"No campaign: none of {run.units_tested:,} groups passed the threshold of {run.threshold_bits:.1f} bits.")
     console.print(f"{run.calls:,} calls of {run.accounts:,} accounts read in {sum(run.timings.values()):.1f} s.", highlight=False)
     for notice in run.notices:
-        console.print(f"Note: {notice}", highlight=False, markup=False)
+        console.print(f"{'Not judged' if notice.unjudged else 'Note'}: {notice}", highlight=False, markup=False)
     if run.rejected:
         console.print(
             f"{run.rejected:,} rows could not be used; see {settings.out / 'quarantine.jsonl'}",

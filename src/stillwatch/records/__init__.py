@@ -1,6 +1,6 @@
 """The nouns: Arrow schemas of the tables between the rooms, and the frozen records a case is made of."""
 
-from stillwatch.records.case import Campaign, Case, Reason, RunRecord, Segment, StreamRow
+from stillwatch.records.case import QUESTIONS, Campaign, Case, Lead, Notice, Reason, RunRecord, Segment, StreamRow
 from stillwatch.records.schemas import ACCOUNT_RESULTS, ACCOUNTS, ATTRIBUTED, CALLS, SKETCHES
 from stillwatch.records.techniques import TECHNIQUES, Technique
 
@@ -9,10 +9,13 @@ __all__ = [
     "ACCOUNT_RESULTS",
     "ATTRIBUTED",
     "CALLS",
+    "QUESTIONS",
     "SKETCHES",
     "TECHNIQUES",
     "Campaign",
     "Case",
+    "Lead",
+    "Notice",
     "Reason",
     "RunRecord",
     "Segment",

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
+
+#: What evidence is asked, by its short name.
+QUESTIONS: Final = {"hand": "Is it one hand?", "hidden": "Is the hand hidden?", "harvest": "Is it a harvest?"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +14,9 @@ class Reason:
     """One piece of evidence.
 
     ``bits`` is log2 of a likelihood ratio (an e-value) of *one hidden operator* against *unrelated customers of this lab*; negative bits speak
-    against.  ``assessed`` is False where the log held nothing to judge by, and ``text`` then says what was missing.
+    against.  ``assessed`` is False where the log held nothing to judge by: ``bits`` are then 0 and ``text`` says what was missing, so that unknown neither
+    speaks for nor against.  ``cap`` is the most bits that evidence of this kind may add, None where it has no such bound; a reason that reaches it weighs
+    *at least* that much.  ``question`` is what it answers, see ``QUESTIONS``; empty in results of older versions.
     """
 
     id: str  # e.g. "payment", "network", "slices"
@@ -18,6 +24,36 @@ class Reason:
     text: str  # one sentence in plain language, with the counts it rests on
     calls: tuple[str, ...] = ()  # up to 10 call ids that show it
     assessed: bool = True
+    cap: float | None = None
+    question: str = ""
+
+    @property
+    def capped(self) -> bool:
+        """Whether it reaches its cap.  Bits are rounded to hundredths, so a hundredth below is the cap too."""
+        return self.assessed and self.cap is not None and self.bits >= self.cap - 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something about a run that its reader must know, a run without campaigns included.
+
+    ``share`` is the part of ``of`` ("calls" or "accounts") that was not judged, 0 to 1, and ``hides`` a sentence on what could go unseen because of it;
+    None and empty for a notice about anything else.
+    """
+
+    code: str  # stable, for programs; e.g. "no-text", "clock"
+    text: str
+    share: float | None = None
+    of: str = ""
+    hides: str = ""
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether it says that something was not assessed."""
+        return self.share is not None or bool(self.hides)
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.hides}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +105,24 @@ class Campaign:
     skeletons: tuple[tuple[Segment, ...], ...]  # one per family, most calls first
     families: tuple[str, ...]  # family ids (recipe-versioned digests), same order as skeletons
     calls_until_found: int | None = None  # calls of it in the log when its evidence first crossed the threshold; None = not computed
+    threshold_bits: float | None = None  # that its own kind of test had to reach; None in results of version 1
+    tested: int | None = None  # tests of its own kind in this run
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A group that is worth a person's look and is no campaign."""
+
+    id: str
+    bits: dict[str, float]  # by question, see ``QUESTIONS``
+    accounts: tuple[str, ...]
+    calls: int
+    families: tuple[str, ...]
+    first: float
+    last: float
+    why: str  # a sentence: what draws the eye
+    why_not: str  # a sentence: what keeps it from being a campaign
+    settle: str  # a sentence: what would settle it
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +133,17 @@ class RunRecord:
     recipes: dict[str, str]
     command: str
     settings: dict[str, object]
-    inputs: tuple[dict[str, object], ...]  # {"file", "bytes", "sha256", "calls", "rejected"}
+    inputs: tuple[
+        dict[str, object], ...
+    ]  # {"file", "bytes", "sha256"}; logs "calls", "rejected" too, others "kind" ("accounts", "partners")
     calls: int
     accounts: int
     rejected: int
     units_tested: int
-    threshold_bits: float
+    threshold_bits: float  # of a group of accounts; a campaign has that of its own kind of test
     timings: dict[str, float]  # seconds by step
     started: str
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +152,4 @@ class Case:
 
     run: RunRecord
     campaigns: tuple[Campaign, ...]
+    leads: tuple[Lead, ...] = ()  # in order of worth, the most worth first

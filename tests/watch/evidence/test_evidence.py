@@ -6,17 +6,20 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from stillwatch.records import Campaign, Case, Reason, RunRecord, Segment, StreamRow
+from stillwatch.records import Campaign, Case, Lead, Notice, Reason, RunRecord, Segment, StreamRow
 from stillwatch.watch.evidence import (
     campaign_from_json,
     campaign_to_json,
     explain,
+    lead_from_json,
+    lead_to_json,
     render_report,
     run_from_json,
     run_to_json,
@@ -24,6 +27,7 @@ from stillwatch.watch.evidence import (
     to_json_line,
 )
 
+GOLDEN = Path(__file__).parent / "golden"
 NASTY = "<script>alert('x')</script>\"&[bold]"
 
 
@@ -31,7 +35,7 @@ def a_run(**changes: object) -> RunRecord:
     run = RunRecord(
         "0.1.0", {"fingerprints": "winnow-1"}, "stillwatch detect logs --out found", {"show_text": False},
         ({"file": "calls.jsonl", "bytes": 10, "sha256": "ab" * 32, "calls": 100, "rejected": 1},), 100, 20, 1, 50, 12.3, {"read": 1.0},
-        "2026-01-01T00:00:00+00:00", ("a notice",),
+        "2026-01-01T00:00:00+00:00", (Notice("note", "a notice"),),
     )  # fmt: skip
     return replace(run, **changes)  # type: ignore[arg-type]
 
@@ -125,7 +129,7 @@ def test_nothing_hostile_gets_into_the_page() -> None:
     bad = a_campaign(
         reasons=(Reason(NASTY, 1.0, NASTY, (NASTY,)),), against=(NASTY,), streams=streams, skeletons=((Segment(False, (3, 3, 3), 0.0, NASTY),),), families=(NASTY,)
     )  # fmt: skip
-    html = render_report(Case(a_run(command=NASTY, notices=(NASTY,)), (bad,)), generated_at=0.0)
+    html = render_report(Case(a_run(command=NASTY, notices=(Notice(NASTY, NASTY, 0.5, NASTY, NASTY),)), (bad,)), generated_at=0.0)
     assert "script" not in parsed(html).tags
     assert "<script" not in html
 
@@ -160,6 +164,41 @@ def test_a_campaign_survives_its_line() -> None:
     assert run_from_json(json.loads(to_json_line(run_to_json(a_run())))) == a_run()
 
 
+def a_lead(**changes: object) -> Lead:
+    lead = Lead(
+        "l-1", {"hand": 9.5, "hidden": 2.0}, ("account 1", "account 2"), 40, ("winnow-1:00ff",), 1.0e9, 1.0e9 + 3600, "They share a card.",
+        "Too few share it.", "Ask for the sign-up records.",
+    )  # fmt: skip
+    return replace(lead, **changes)  # type: ignore[arg-type]
+
+
+def test_a_lead_survives_its_line_and_a_bad_one_is_refused() -> None:
+    data = json.loads(to_json_line(lead_to_json(a_lead())))
+    assert data["format"] == {"name": "stillwatch.lead", "version": 1}
+    assert data["accounts"] == ["account 1", "account 2"]
+    assert lead_from_json(data) == a_lead()
+    with pytest.raises(ValueError, match="accounts"):
+        lead_from_json({**data, "accounts": 2})
+
+
+def test_lines_of_version_1_stay_readable() -> None:
+    """Written by 0.1.0 before thresholds by kind of test, caps and notices with a code; the files never change."""
+    c = campaign_from_json(json.loads((GOLDEN / "campaign-1.jsonl").read_text()))
+    assert c == a_campaign(accounts=2, streams=a_campaign().streams[:2])
+    assert (c.threshold_bits, c.tested, c.reasons[0].cap, c.reasons[0].question) == (None, None, None, "")
+    assert not c.reasons[2].assessed
+    run = run_from_json(json.loads((GOLDEN / "run-1.json").read_text()))
+    assert run.notices == (Notice("note", "a notice"),)
+    assert not run.notices[0].unjudged
+
+
+def test_what_reaches_its_cap_is_capped() -> None:
+    assert Reason("payment", 29.99, "Cards.", cap=30.0).capped
+    assert not Reason("payment", 29.9, "Cards.", cap=30.0).capped
+    assert not Reason("payment", 30.0, "Cards.").capped
+    assert not Reason("payment", 0.0, "Cards.", assessed=False, cap=0.0).capped
+
+
 @given(st.floats(-1e3, 1e3), st.text(max_size=20), st.integers(0, 10**9), st.floats(0, 4e9))
 def test_any_values_survive(bits: float, text: str, n: int, at: float) -> None:
     c = a_campaign(bits=bits, against=(text,), calls=n, first=at)
@@ -169,7 +208,9 @@ def test_any_values_survive(bits: float, text: str, n: int, at: float) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"format": {"name": "stillwatch.campaign", "version": 9}}, "version 1"),
+        ({"format": {"name": "stillwatch.campaign", "version": 9}}, "at most version 2"),
+        ({"format": {"name": "stillwatch.campaign", "version": 0}}, "at most version 2"),
+        ({"format": {"name": "stillwatch.run", "version": 1}}, "stillwatch.campaign"),
         ({"bits": "many"}, "bits"),
         ({"techniques": [{}]}, "techniques"),
     ],

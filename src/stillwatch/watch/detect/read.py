@@ -14,7 +14,7 @@ import narwhals as nw
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stillwatch.records import ACCOUNTS
+from stillwatch.records import ACCOUNTS, Notice
 from stillwatch.store import Engine, Part, Source, Spool
 from stillwatch.watch import link
 from stillwatch.watch.campaign import DAY
@@ -86,7 +86,7 @@ class Read:
     accounts: pa.Table  # records.ACCOUNTS
     parts: Sequence[Part]
     begin: float  # calls up to this time are outside the window
-    notices: list[str] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
 
 
 def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float, remember: bool = False) -> Read:
@@ -105,13 +105,13 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     key = load_or_create_key(settings.key or (settings.state or settings.out) / "identity.key")
     identity = Identity(key, remember=remember)
     named = expand(settings.logs)
-    notices: list[str] = []
+    notices: list[Notice] = []
     quarantine = stack.enter_context(Quarantine(settings.out / "quarantine.jsonl"))
     mark = blake2b(key, digest_size=8, person=b"sw-state").hexdigest()
     spool = stack.enter_context(Spool(settings.out, state=settings.state, recipe=RECIPE, key=mark))
     files = [f for f in named if not spool.known(f)]
     if len(files) < len(named):
-        notices.append(f"{len(named) - len(files)} files were in the state already and were not read again")
+        notices.append(Notice("state", f"{len(named) - len(files)} files were in the state already and were not read again"))
     progress.size(sum(f.stat().st_size for f in files))
 
     progress.enter("read and sketch")
@@ -124,7 +124,7 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
         quarantine.close()  # the part that comes into the state now takes its rejects with it
     done = [Source(str(Path(r.file).resolve()), r.bytes, changed[r.file], r.sha256, r.calls, r.rejected) for r in reader.reports]
     spool.finish(done, settings.out / "quarantine.jsonl")
-    notices += reader.notices
+    notices += [Notice("intake", n) for n in reader.notices]
     begin, parts = spool.since(None if settings.window is None else settings.window * DAY)
     engine = stack.enter_context(Engine(spool.folder, memory=settings.memory))
     raw = engine.parquet([p.sketches for p in parts or spool.parts[-1:]])
@@ -135,6 +135,6 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
         extra = int(pc.sum(repeated.column("n")).as_py()) - repeated.num_rows
         quarantine.count += extra
         quarantine.by_reason["call id: repeated; the earliest is kept"] += extra
-        notices.append(f"{extra} calls repeat an id that was seen already; the earliest of each was kept")
+        notices.append(Notice("repeats", f"{extra} calls repeat an id that was seen already; the earliest of each was kept"))
         raw = engine.keep("distinct_calls", link.first_of_duplicates(raw, engine.keep("repeated", repeated)))
     return Read(settings, progress, now, identity, quarantine, spool, engine, raw, accounts, parts, begin, notices)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from stillwatch.records import ACCOUNTS
+from stillwatch.records import ACCOUNTS, Notice
 from stillwatch.watch import campaign, link
 from stillwatch.watch.detect.read import Read
 from stillwatch.watch.link.steps import Frame
@@ -38,7 +38,8 @@ def settle(read: Read) -> People:
     pop = campaign.describe(joined, owners.column("owner").to_numpy(), addresses, by_harness)
     early = int((pop.first < pop.created).sum())
     if early:
-        read.notices.append(f"{early} accounts called before the sign-up record says they were created: check the clocks")
+        text = f"{early} accounts called before the sign-up record says they were created: check the clocks"
+        read.notices.append(Notice("clock", text))
     return People(read, calls, pop, joined, by_harness)
 
 

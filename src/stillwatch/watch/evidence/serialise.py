@@ -1,4 +1,7 @@
-"""``campaigns.jsonl`` and ``run.json``: records <-> JSON, with a format version apart from the release."""
+"""``campaigns.jsonl``, ``leads.jsonl`` and ``run.json``: records <-> JSON, with a format version apart from the release.
+
+Every version that was ever written stays readable; tests keep a line of each.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,16 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from stillwatch.records import TECHNIQUES, Campaign, RunRecord
+from stillwatch.records import TECHNIQUES, Campaign, Lead, RunRecord
 
 T = TypeVar("T")
 
-CAMPAIGN_FORMAT: Final = {"name": "stillwatch.campaign", "version": 1}
-RUN_FORMAT: Final = {"name": "stillwatch.run", "version": 1}
+CAMPAIGN_FORMAT: Final = {
+    "name": "stillwatch.campaign",
+    "version": 2,
+}  # 2: its own threshold and number of tests; caps and questions of reasons
+LEAD_FORMAT: Final = {"name": "stillwatch.lead", "version": 1}
+RUN_FORMAT: Final = {"name": "stillwatch.run", "version": 2}  # 2: notices are objects, were sentences
 
 
 def to_json_line(value: Mapping[str, object]) -> str:
@@ -40,7 +47,7 @@ def campaign_from_json(d: Mapping[str, Any]) -> Campaign:
     Raises:
         ValueError: a field is missing or wrong, or the format is another or newer one; the text names it.
     """
-    rest = _checked(d, CAMPAIGN_FORMAT)
+    rest, _ = _checked(d, CAMPAIGN_FORMAT)
     try:
         rest["techniques"] = [[t["id"], t["grade"]] for t in rest["techniques"]]
     except (KeyError, TypeError) as error:
@@ -48,6 +55,24 @@ def campaign_from_json(d: Mapping[str, Any]) -> Campaign:
     for name in ("first_call", "last_call"):
         rest.pop(name, None)
     return _convert(rest, Campaign)
+
+
+def lead_to_json(lead: Lead) -> dict[str, Any]:
+    """A lead as plain JSON values."""
+    d: dict[str, Any] = msgspec.to_builtins(lead)
+    return {"format": LEAD_FORMAT, "id": lead.id, "first_call": iso(lead.first), "last_call": iso(lead.last), **d}
+
+
+def lead_from_json(d: Mapping[str, Any]) -> Lead:
+    """The lead of a line of ``leads.jsonl``.
+
+    Raises:
+        ValueError: as ``campaign_from_json``.
+    """
+    rest, _ = _checked(d, LEAD_FORMAT)
+    for name in ("first_call", "last_call"):
+        rest.pop(name, None)
+    return _convert(rest, Lead)
 
 
 def run_to_json(run: RunRecord) -> dict[str, Any]:
@@ -61,16 +86,22 @@ def run_from_json(d: Mapping[str, Any]) -> RunRecord:
     Raises:
         ValueError: as ``campaign_from_json``.
     """
-    return _convert(_checked(d, RUN_FORMAT), RunRecord)
+    rest, version = _checked(d, RUN_FORMAT)
+    if version == 1 and isinstance(rest.get("notices"), list):
+        rest["notices"] = [{"code": "note", "text": text} for text in rest["notices"]]
+    return _convert(rest, RunRecord)
 
 
-def _checked(d: Mapping[str, Any], expected: dict[str, object]) -> dict[str, Any]:
+def _checked(d: Mapping[str, Any], newest: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """The fields without the format, and its version."""
     if not isinstance(d, Mapping):
         raise ValueError("not a JSON object")
     rest = dict(d)
-    if rest.pop("format", None) != expected:
-        raise ValueError(f"format: expected {expected['name']} version {expected['version']}; written by another or a newer Stillwatch")
-    return rest
+    written = rest.pop("format", None)
+    for version in range(1, newest["version"] + 1):
+        if written == {"name": newest["name"], "version": version}:
+            return rest, version
+    raise ValueError(f"format: expected {newest['name']}, at most version {newest['version']}; written by another or a newer Stillwatch")
 
 
 def _convert(rest: dict[str, Any], kind: type[T]) -> T:
