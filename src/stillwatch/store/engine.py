@@ -49,6 +49,10 @@ class Engine:
         else:
             native = frame.to_native()
         native.create(name)
+        return self.table(name)
+
+    def table(self, name: str) -> Frame:
+        """A kept table as a lazy frame."""
         kept: Frame = nw.from_native(self._db.table(name)).lazy()
         return kept
 

@@ -1,31 +1,57 @@
 """Streams -> campaigns with significance."""
 
-from stillwatch.watch.campaign.assemble import Ring, calls_until_found, q_values, rings, threshold_bits
+from stillwatch.watch.campaign.assemble import Ring, apart, calls_until_found, q_values, rings, threshold_bits, unseparated
+from stillwatch.watch.campaign.classes import LOCAL, Finding, Group
 from stillwatch.watch.campaign.groups import CROWD, groups, pool_groups
-from stillwatch.watch.campaign.population import DAY, Population, describe, owners
-from stillwatch.watch.campaign.scoring import OPERATOR, Finding, Group, Score, score
-from stillwatch.watch.campaign.single import MIN_CALLS_ALONE, Lone, assess, candidates
+from stillwatch.watch.campaign.harvest import MIN_TEXTS, SAMPLE, Background, Harvest, Words, background, examine, words_of
+from stillwatch.watch.campaign.judge import Judged, judge
+from stillwatch.watch.campaign.leads import harvest_bits, hidden, leads, likeliest, worth, worth_a_look
+from stillwatch.watch.campaign.owners import owners
+from stillwatch.watch.campaign.population import DAY, Population, describe
+from stillwatch.watch.campaign.scoring import LEG, MIN_CALLS, Score, score
+from stillwatch.watch.campaign.single import MIN_CALLS_ALONE, Lone, assess, candidates, lone_streams
 
 __all__ = [
     "CROWD",
     "DAY",
+    "LEG",
+    "LOCAL",
+    "MIN_CALLS",
     "MIN_CALLS_ALONE",
-    "OPERATOR",
+    "MIN_TEXTS",
+    "SAMPLE",
+    "Background",
     "Finding",
     "Group",
+    "Harvest",
+    "Judged",
     "Lone",
     "Population",
     "Ring",
     "Score",
+    "Words",
+    "apart",
     "assess",
+    "background",
     "calls_until_found",
     "candidates",
     "describe",
+    "examine",
     "groups",
+    "harvest_bits",
+    "hidden",
+    "judge",
+    "leads",
+    "likeliest",
+    "lone_streams",
     "owners",
     "pool_groups",
     "q_values",
     "rings",
     "score",
     "threshold_bits",
+    "unseparated",
+    "words_of",
+    "worth",
+    "worth_a_look",
 ]

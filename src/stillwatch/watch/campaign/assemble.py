@@ -10,9 +10,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from stillwatch.watch.campaign.classes import Group
 from stillwatch.watch.campaign.groups import components, part
+from stillwatch.watch.campaign.judge import Judged
 from stillwatch.watch.campaign.population import Population
-from stillwatch.watch.campaign.scoring import MIN_OWNERS, Group, Score, score
+from stillwatch.watch.campaign.scoring import Score, score
 
 #: A group joins a campaign that has this share of the group's accounts ...
 SAME: Final = 0.5
@@ -22,24 +24,29 @@ COVERS: Final = 0.8
 BRIDGE: Final = 0.2
 #: A group that an address pool brought together must be so many times as large as the campaign it joins.
 GROWS: Final = 1.5
+#: Pieces of a group with fewer accounts are not campaigns of their own: a few people on a card are a family.
+MIN_PIECE: Final = 8
+#: Up to so many calls every number of calls is tried, then steps of a fiftieth.
+_EVERY: Final = 200
 
 
 @dataclass(slots=True, eq=False)
 class Ring:
     """A campaign while it is put together.  ``parts`` are (group, member accounts) that passed, strongest first."""
 
-    lead: Score
+    lead: Judged
     accounts: set[int] = field(default_factory=set)
     bits: dict[int, float] = field(default_factory=dict)
     parts: list[tuple[Score, frozenset[int]]] = field(default_factory=list)
+    mixed: bool = False  # its pieces share no address and no card
 
-    def add(self, found: Score, members: frozenset[int]) -> None:
+    def add(self, found: Judged, members: frozenset[int]) -> None:
         """Take in a passing group with those of its members that are this campaign's."""
-        self.parts.append((found, members))
+        self.parts.append((found.score, members))
         if (found.bits, len(members)) > (self.lead.bits, len(self.accounts)):
             self.lead = found
         self.accounts |= members
-        for who, bits in zip(found.group.who.tolist(), found.member_bits.tolist(), strict=True):
+        for who, bits in zip(found.score.group.who.tolist(), found.score.member_bits.tolist(), strict=True):
             if who in members:
                 self.bits[who] = max(bits, self.bits.get(who, -math.inf))
 
@@ -63,30 +70,28 @@ def q_values(bits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def apart(pop: Population, passing: Score, threshold: float) -> list[Score]:
-    """What a passing group is once the pieces in it are looked at alone; a piece is accounts that share addresses or cards with one another.
+    """What a group that can pass is once the pieces in it are looked at alone; a piece is accounts that share addresses or cards with one another.
 
-    Several pieces that pass are rings which share a tool and nothing else.  Where one passes and another does not, the other is ordinary people who
-    sent the same words, tied by a place of their own.  Two pairs are nothing: two small firms are as likely.
+    Several pieces of some size that can pass are rings which share a tool and nothing else.  Where one can and another cannot, the other is ordinary people
+    who sent the same words, tied by a place of their own.
     """
     labels = np.where(passing.member, components(pop, passing.group.who, cards=True), -1)
     sizes = np.bincount(labels[labels >= 0])
-    large = np.flatnonzero(sizes >= MIN_OWNERS)
-    if not len(large) and np.count_nonzero(sizes) < MIN_OWNERS:
-        return []
-    if np.count_nonzero(sizes > 1) < 2:
+    large = np.flatnonzero(sizes >= MIN_PIECE)
+    if np.count_nonzero(sizes > 1) < 2 or not len(large):
         return [passing]
     pieces = {label: score(pop, part(passing.group, labels == label)) for label in large.tolist()}
-    good = [p for p in pieces.values() if p.passes(threshold)]
+    good = [p for p in pieces.values() if p.possible(threshold)]
     if len(good) > 1 and sum(int(p.member.sum()) for p in good) >= COVERS * passing.member.sum():
         return good
-    strangers = [k for k in np.flatnonzero(sizes > 1).tolist() if k not in pieces or not pieces[k].passes(threshold)]
+    strangers = [k for k in large.tolist() if not pieces[k].possible(threshold)]
     if not good or not strangers:
         return [passing]
     rest = score(pop, part(passing.group, ~np.isin(labels, strangers)))
-    return [rest] if rest.passes(threshold) else good
+    return [rest] if rest.possible(threshold) else good
 
 
-def rings(pop: Population, scores: Sequence[Score], threshold: float) -> list[Ring]:
+def rings(passing: Sequence[Judged]) -> list[Ring]:
     """Join passing groups that share their accounts.
 
     The largest come first and found campaigns; a later group joins the one campaign it shares its accounts with, brings in accounts of its own that no
@@ -95,15 +100,24 @@ def rings(pop: Population, scores: Sequence[Score], threshold: float) -> list[Ri
     Groups that an address pool brought together come last, the strongest of each pool, and only where they are new or find half as many accounts again: the
     same accounts' camouflage goes through the same pool.
     """
-    passing = [piece for s in scores if s.passes(threshold) for piece in apart(pop, s, threshold)]
-    best_of_pool: dict[int, Score] = {}
-    for s in sorted((s for s in passing if s.group.pool is not None), key=lambda s: (int(s.member.sum()), s.bits, s.group.key)):
-        best_of_pool[s.group.pool or 0] = s
-    passing = [s for s in passing if s.group.pool is None or best_of_pool[s.group.pool] is s]
-    passing.sort(key=lambda s: (s.group.pool is not None, -int(s.member.sum()), -round(s.bits, 6), -int(s.group.calls.sum()), s.group.key))
+    best_of_pool: dict[int, Judged] = {}
+    pooled = [j for j in passing if j.score.group.pool is not None]
+    for j in sorted(pooled, key=lambda j: (int(j.score.member.sum()), len(j.score.group.key), j.bits, j.score.group.key)):
+        best_of_pool[j.score.group.pool or 0] = j
+    kept = [j for j in passing if j.score.group.pool is None or best_of_pool[j.score.group.pool] is j]
+    kept.sort(
+        key=lambda j: (
+            j.score.group.pool is not None,
+            -int(j.score.member.sum()),
+            -round(j.bits, 6),
+            -int(j.score.group.calls.sum()),
+            j.score.group.key,
+        )
+    )
     found: list[Ring] = []
     claimed: dict[int, Ring] = {}
-    for s in passing:
+    for j in kept:
+        s = j.score
         members = frozenset(s.group.who[s.member].tolist())
         shared: dict[int, int] = {}
         for who in members:
@@ -113,7 +127,7 @@ def rings(pop: Population, scores: Sequence[Score], threshold: float) -> list[Ri
         if s.group.pool is not None and any(len(members) < GROWS * len(found[at].accounts) for at in shared):
             continue
         if not shared:
-            ring = Ring(s)
+            ring = Ring(j)
             found.append(ring)
         else:
             best = max(shared, key=lambda at: (shared[at], -at))
@@ -123,48 +137,61 @@ def rings(pop: Population, scores: Sequence[Score], threshold: float) -> list[Ri
             if shared[best] < SAME * len(members) and shared[best] < COVERS * len(ring.accounts):
                 continue
         mine = frozenset(w for w in members if claimed.get(w, ring) is ring)
-        ring.add(s, mine)
+        ring.add(j, mine)
         claimed.update(dict.fromkeys(mine, ring))
     return found
+
+
+def unseparated(pop: Population, ring: Ring) -> bool:
+    """Whether a campaign falls into several pieces of some size that share no address and no card, so that it may be two."""
+    who = np.array(sorted(ring.accounts))
+    sizes = np.bincount(components(pop, who, cards=True))
+    return int((sizes >= MIN_PIECE).sum()) > 1
 
 
 def calls_until_found(
     pop: Population,
     group: Group,
-    events: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]],
+    events: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]],
     threshold: float,
+    texts: int,
 ) -> int | None:
-    """The least number of a group's calls, in time order, from which on its evidence stays above the threshold.
+    """The least number of a group's calls, in time order, from which on its evidence stays above the threshold; None if it does not at the end.
 
-    Sizes 1, 2, 4, ... and then a bisection are tried; everything outside the group is taken as the whole log shows it.
+    Every number up to 200 is tried, then steps of a fiftieth; everything outside the group is taken as the whole log shows it.
 
     Args:
-        events: (who, at, repeated) of the group's calls in time order.
+        events: (who, at, repeated, new) of the group's calls in time order; ``new`` is 1 for the first call with its text.
+        threshold: bits.
+        texts: different texts without which there is no campaign.
     """
-    who, at, repeated = events
+    who, at, repeated, new = events
 
     def passes(n: int) -> bool:
-        accounts, where = np.unique(who[:n], return_inverse=True)
-        if len(accounts) < 3:
+        if int(new[:n].sum()) < texts:
             return False
+        accounts, where = np.unique(who[:n], return_inverse=True)
         size = len(accounts)
+        if size < 3:
+            return False
         first, last = np.full(size, np.inf), np.full(size, -np.inf)
         np.minimum.at(first, where, at[:n])
         np.maximum.at(last, where, at[:n])
         counts = np.bincount(where, minlength=size)
         again = np.bincount(where, repeated[:n], size).astype(np.int64)
+        different = np.bincount(where, new[:n], size).astype(np.int64)
         clients = group.clients[np.searchsorted(group.who, accounts)]
-        grown = Group(group.family, group.client, group.key, accounts, counts, again, counts, first, last, clients, group.pool)
-        return score(pop, grown).passes(threshold)
+        grown = Group(
+            group.family, group.client, group.key, accounts, counts, again, different, first, last, clients, group.pool, group.chosen
+        )
+        return score(pop, grown).possible(threshold)
 
-    high = 8
-    while high < len(who) and not passes(high):
-        high *= 2
-    high = min(high, len(who))
-    if not passes(high):
-        return None
-    low = high // 2
-    while low + 1 < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if passes(middle) else (middle, high)
-    return high
+    sizes = list(range(1, min(len(who), _EVERY) + 1))
+    while sizes and sizes[-1] < len(who):
+        sizes.append(min(len(who), sizes[-1] + max(1, sizes[-1] // 50)))
+    found = None
+    for n in reversed(sizes):
+        if not passes(n):
+            break
+        found = n
+    return found

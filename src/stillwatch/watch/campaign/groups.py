@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from stillwatch.watch.campaign.classes import Group
 from stillwatch.watch.campaign.population import Population
-from stillwatch.watch.campaign.scoring import MIN_CALLS, MIN_OWNERS, Group
+from stillwatch.watch.campaign.scoring import MIN_CALLS, MIN_OWNERS
 
 #: An address of more accounts than this is a carrier's or an exit node's and ties nobody together.
 CROWD: Final = 256
@@ -93,6 +94,7 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool)
                 last=last,
                 clients=clients,
                 pool=int(columns["pool"][head]) if "pool" in keys else None,
+                chosen=frozenset({"network"}) if "pool" in keys else frozenset(),
             )
 
 
@@ -137,10 +139,14 @@ def pools(pop: Population) -> NDArray[np.int64]:
 
 
 def pool_groups(rows: pa.Table, keys: list[str], pop: Population) -> Iterator[Group]:
-    """The groups of calls of one client within one address pool; arguments as in ``groups``."""
+    """The groups of calls within one address pool, of one client and then of any: wording and settings cost nothing to change, addresses do.
+
+    Arguments as in ``groups``.
+    """
     label = pools(pop)[rows.column("who").to_numpy()]
     tied = rows.append_column("pool", pa.array(label)).filter(pa.array(label >= 0))
     yield from groups(tied, [*keys, "pool"], pop, by_client=False)
+    yield from groups(tied, ["pool"], pop, by_client=False)
 
 
 def part(group: Group, take: NDArray[np.bool_]) -> Group:

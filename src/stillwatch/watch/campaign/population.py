@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -94,86 +93,6 @@ def age_label(days: float) -> str | None:
     if upper == len(_AGES):
         return f"over {_AGES[-1]:g} days"
     return f"under {_AGES[upper]:g} days" if _AGES[upper] >= 1 else f"under {_AGES[upper] * 24:g} hours"
-
-
-def owners(activity: pa.Table, accounts: pa.Table, addresses: pa.Table) -> tuple[pa.Table, list[dict[str, object]]]:
-    """Join the log's accounts with the sign-up records and name each account's declared owner.
-
-    Accounts whose tie is open and honest speak with one voice: the accounts of one organisation (in the log's key or in the sign-up record);
-    verified accounts that share one card and a mail domain which nobody else uses (a payer who says who he is); verified members of one institution
-    who share its mail domain and its few addresses, each with a card of their own (a course on a campus).
-
-    Args:
-        activity: see ``link.activity``.
-        accounts: rows of ``records.ACCOUNTS``; may be empty.
-        addresses: account, address_ref (see ``link.account_addresses``).
-
-    Returns:
-        (table account, who, owner; a joined record per account, in order of ``who``; its ``relation`` says which tie, if any).
-    """
-    records: dict[str, dict[str, object]] = {r["account"]: r for r in accounts.to_pylist()}
-    rows = sorted(activity.to_pylist(), key=lambda r: str(r["account"]))
-    joined: list[dict[str, object]] = []
-    for r in rows:
-        known = records.get(r["account"], {})
-        seen = {k: r[k] for k in ("account", "calls", "first", "last", "end_users")}
-        joined.append({**known, **seen, "org_ref": r["org_ref"] or known.get("org_ref")})
-    payers, campuses = _payers(joined), _institutions(joined, addresses)
-    codes: dict[str, int] = {}
-    owner = []
-    for r in joined:
-        if r["org_ref"]:
-            name, relation = f"org:{r['org_ref']}", "organisation"
-        elif str(r.get("payment_ref")) in payers:
-            name, relation = f"payer:{r['payment_ref']}", "payer"
-        elif str(r.get("mail_domain_ref")) in campuses and r.get("verified") is not False:
-            name, relation = f"institution:{r['mail_domain_ref']}", "institution"
-        else:
-            name, relation = f"account:{r['account']}", ""
-        r["relation"] = relation
-        owner.append(codes.setdefault(name, len(codes)))
-    table = pa.table({"account": [str(r["account"]) for r in joined], "who": np.arange(len(joined)), "owner": np.array(owner, np.int64)})
-    return table, joined
-
-
-def _by(joined: list[dict[str, object]], field: str) -> dict[str, list[dict[str, object]]]:
-    out: dict[str, list[dict[str, object]]] = {}
-    for r in joined:
-        if r.get(field):
-            out.setdefault(str(r[field]), []).append(r)
-    return out
-
-
-def _payers(joined: list[dict[str, object]]) -> set[str]:
-    """Cards whose holders are all verified and share a mail domain that no other card uses."""
-    by_domain = _by(joined, "mail_domain_ref")
-    payers = set()
-    for card, of in _by(joined, "payment_ref").items():
-        domains = {str(r.get("mail_domain_ref")) for r in of}
-        if len(of) > 1 and len(domains) == 1 and all(r.get("verified") for r in of):
-            fellows = by_domain.get(domains.pop(), [])
-            if fellows and all(str(r.get("payment_ref")) == card for r in fellows):
-                payers.add(card)
-    return payers
-
-
-def _institutions(joined: list[dict[str, object]], addresses: pa.Table) -> set[str]:
-    """Mail domains of 5 or more accounts, at most 5 % of them known to be unverified, that call from few addresses between them and pay each for himself."""
-    used: dict[str, list[str]] = {}
-    for r in addresses.to_pylist():
-        used.setdefault(r["account"], []).append(r["address_ref"])
-    found = set()
-    for domain, of in _by(joined, "mail_domain_ref").items():
-        # Where nobody says who is verified, the honest course has the benefit of the doubt.
-        if len(of) < 5 or sum(r.get("verified") is False for r in of) > 0.05 * len(of):
-            continue
-        cards = [str(r["payment_ref"]) for r in of if r.get("payment_ref")]
-        tally = Counter(a for r in of for a in used.get(str(r["account"]), ()))
-        few = {a for a, _ in tally.most_common(max(3, len(of) // 10))}
-        there = sum(bool(few.intersection(used.get(str(r["account"]), ()))) for r in of)
-        if there >= 0.8 * len(of) and max(tally.values(), default=0) > 1 and len(set(cards)) >= 0.9 * len(cards):
-            found.add(domain)
-    return found
 
 
 def describe(joined: list[dict[str, object]], owner: NDArray[np.int64], addresses: pa.Table, harness: pa.Table) -> Population:

@@ -8,14 +8,17 @@ and prompts about its own data.  A group's legs do not exist here, so the conten
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from stillwatch.watch.campaign.classes import MIN_OTHERS, Finding
 from stillwatch.watch.campaign.population import DAY, Population
-from stillwatch.watch.campaign.scoring import MIN_OTHERS, Finding
 
 #: Calls of one family that a lone account must have sent to be looked at.
 MIN_CALLS_ALONE: Final = 50
@@ -44,11 +47,19 @@ def e_bits(p: float) -> float:
     return float(np.log2((1 - p + p * log) / (p * log * log)))
 
 
-def candidates(lones: list[Lone], pop: Population, ringed: set[int]) -> list[Lone]:
+def lone_streams(by_family: pa.Table) -> list[Lone]:
+    """The streams of one family and account that are large enough to be looked at alone; ``by_family``: see ``link.streams``."""
+    merged = by_family.group_by(["family", "who"]).aggregate([("calls", "sum"), ("texts", "sum")])
+    large = merged.filter(pc.greater_equal(merged.column("calls_sum"), MIN_CALLS_ALONE))
+    return [Lone(r["who"], r["family"], r["calls_sum"], r["texts_sum"]) for r in large.to_pylist()]
+
+
+def candidates(lones: Sequence[Lone], pop: Population) -> list[Lone]:
     """The streams worth looking at: large, of one family, all different, of an account that names no owner; the largest per account."""
     best: dict[int, Lone] = {}
     for s in sorted(lones, key=lambda s: (s.calls, s.family)):
-        if s.who in ringed or pop.relation[s.who] or pop.end_users[s.who] > 5:
+        # End users are the client's own word, so they count only with a customer who was verified.
+        if pop.relation[s.who] or (pop.end_users[s.who] > 5 and pop.verified[s.who] == 1):
             continue
         if s.calls >= MIN_CALLS_ALONE and s.calls >= FAMILY_SHARE * pop.calls[s.who] and s.texts >= DISTINCT * s.calls:
             best[s.who] = s

@@ -115,14 +115,3 @@ def even_bits(calls: NDArray[np.int64]) -> float:
     poisson = extra * np.log(mean) - mean - gammaln(extra + 1)
     geometric = extra * np.log(mean / (1 + mean)) - np.log1p(mean)
     return float((poisson - geometric).sum() / np.log(2.0) - 0.5 * np.log2(len(calls)) - 1.0)
-
-
-def slices_bits(repeated: int, calls: int) -> float:
-    """Bits for *disjoint slices of one list* against *each works through the same list*, from how many calls another owner sent too.
-
-    A harvest repeats an item in another account only after a failure (2 % allowed); people who run one public list repeat most of it, and 30 % is
-    already generous to the prosecution.  Disjointness alone is what any popular tool's users show, so it earns at most 3 bits; repetition is
-    never capped.
-    """
-    log_ratio = repeated * np.log2(0.02 / 0.30) + (calls - repeated) * np.log2(0.98 / 0.70)
-    return float(min(3.0, log_ratio))

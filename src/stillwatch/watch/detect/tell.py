@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stillwatch import __version__
-from stillwatch.records import ACCOUNT_RESULTS, ATTRIBUTED, Case, RunRecord
+from stillwatch.records import ACCOUNT_RESULTS, ATTRIBUTED, Case, Lead, RunRecord
 from stillwatch.store import write_atomically
-from stillwatch.watch.casefile import Builder, Found, Material
+from stillwatch.watch import campaign, casefile
 from stillwatch.watch.detect.test import Tested
-from stillwatch.watch.evidence import campaign_to_json, render_report, run_to_json, to_json_line
+from stillwatch.watch.evidence import campaign_to_json, lead_to_json, render_report, run_to_json, to_json_line
 from stillwatch.watch.sketch import RECIPE
 
 
@@ -23,7 +24,7 @@ class Told:
     """A case, and the rows of its campaigns."""
 
     case: Case
-    found: tuple[Found, ...]
+    found: tuple[casefile.Found, ...]
     tested: Tested
 
 
@@ -32,9 +33,12 @@ def tell(tested: Tested) -> Told:
     people, read = tested.people, tested.people.read
     read.progress.enter("case")
     settings = read.settings
-    material = Material(read.engine, read.spool, people.calls, tested.family_calls, people.pop, tested.by_family, settings.show_text)
-    builder = Builder(material, tested.bits, tested.passing, tested.threshold, settings.max_false_alarms)
-    found = builder.rings(tested.rings) + builder.lone(tested.rings)
+    material = casefile.Material(
+        read.engine, read.spool, people.calls, tested.family_calls, people.pop, tested.by_family, settings.show_text
+    )
+    ringed = {w for r in tested.rings for w in r.accounts}
+    found = casefile.rings(material, tested.rings, tested.bits, tested.threshold)
+    found += casefile.lone(material, tested.lone, ringed, tested.lone_threshold)
     found.sort(key=lambda f: -f.campaign.bits)
     read.progress.enter("write")
     run = RunRecord(
@@ -50,13 +54,39 @@ def tell(tested: Tested) -> Told:
         calls=int(people.pop.calls.sum()),
         accounts=len(people.pop.accounts),
         rejected=read.quarantine.count,
-        units_tested=len(tested.bits) + builder.lone_tested,
+        units_tested=len(tested.bits) + len(tested.lone),
         threshold_bits=tested.threshold,
         timings=dict(read.progress.timings),
         started=datetime.fromtimestamp(read.now, UTC).isoformat(timespec="seconds"),
         notices=tuple(read.notices),
     )
-    return Told(Case(run, tuple(f.campaign for f in found)), tuple(found), tested)
+    return Told(Case(run, tuple(f.campaign for f in found), _leads(tested)), tuple(found), tested)
+
+
+def _leads(tested: Tested) -> tuple[Lead, ...]:
+    """The leads as records; a lead is named by its accounts, so that the same group has the same name in the next run."""
+    pop = tested.people.pop
+    out = []
+    for j in tested.leads:
+        s, g = j.score, j.score.group
+        names = tuple(pop.accounts[w] for w in campaign.hidden(pop, s).tolist())
+        hand = round(s.bits, 1)
+        said = [f.text for f in sorted(j.findings, key=lambda f: -f.bits) if f.bits >= campaign.LEG or f.id in ("deck", "breadth")]
+        out.append(
+            Lead(
+                id=f"l-{blake2b(chr(0).join(names).encode('utf-8', 'replace'), digest_size=5).hexdigest()}",
+                bits={"hand": hand, "hidden": 0.0, "harvest": round(campaign.harvest_bits(j.harvest), 1)},
+                accounts=names,
+                calls=int(g.calls.sum()),
+                families=(f"{RECIPE}:{g.family & (2**64 - 1):016x}",) if g.family is not None else (),
+                first=float(g.first.min()),
+                last=float(g.last.max()),
+                why=" ".join(said),
+                why_not=j.why_not,
+                settle=j.settle,
+            )
+        )
+    return tuple(out)
 
 
 def write(told: Told) -> None:
@@ -76,5 +106,7 @@ def write(told: Told) -> None:
         out / "accounts.parquet", lambda p: pq.write_table(pa.Table.from_pylist(results, schema=ACCOUNT_RESULTS), p, compression="zstd")
     )
     write_atomically(out / "campaigns.jsonl", lambda p: p.write_text(lines, encoding="utf-8"))
+    leads = "".join(to_json_line(lead_to_json(x)) for x in case.leads)
+    write_atomically(out / "leads.jsonl", lambda p: p.write_text(leads, encoding="utf-8"))
     write_atomically(out / "report.html", lambda p: p.write_text(render_report(case, generated_at=now), encoding="utf-8"))
     write_atomically(out / "run.json", lambda p: p.write_text(to_json_line(run_to_json(case.run)), encoding="utf-8"))

@@ -1,37 +1,58 @@
-"""Third stage: groups of streams, each tested for one hand behind them."""
+"""Third stage: groups of streams, each asked whether it is one hand, a hidden one, and a harvest."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Final
 
 import narwhals as nw
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from stillwatch.watch import campaign, link
 from stillwatch.watch.detect.settle import HARNESS, People
 from stillwatch.watch.link.steps import Frame
+from stillwatch.watch.sketch.content import marks
+
+#: Other customers' prompts that a group's are compared with.
+BACKGROUND: Final = 600
+#: Groups that are looked at as leads, the likeliest first.
+LEADS: Final = 120
+#: Prompts of a lead that are looked at, and prompts of any group whose techniques are.
+LEAD_SAMPLE: Final = 240
+MARKED: Final = 48
+#: A group whose members a campaign has to this share is a part of it, and is not asked again what its prompts are like.
+PART: Final = 0.8
+_SEED: Final = 20260901
 
 
 @dataclass(slots=True)
 class Tested:
-    """What the tests gave.  ``bits`` are of every group, ``passing`` the groups that can pass by their place in it, ``thin`` those too weak or small to."""
+    """What the tests gave: ``bits`` of every group, ``rings`` of those that pass, ``leads`` of those that do not, ``thin`` groups for pooling."""
 
     people: People
     family_calls: Frame
     by_family: pa.Table
     threshold: float
     bits: list[float] = field(default_factory=list)
-    passing: dict[int, campaign.Score] = field(default_factory=dict)
-    thin: list[campaign.Score] = field(default_factory=list)
+    passing: list[campaign.Judged] = field(default_factory=list)
     rings: list[campaign.Ring] = field(default_factory=list)
+    leads: list[campaign.Judged] = field(default_factory=list)
+    thin: list[campaign.Score] = field(default_factory=list)
+    lone: list[campaign.Lone] = field(default_factory=list)
+
+    lone_threshold: float = 0.0
 
 
 def test(people: People, *, thin: bool = False) -> Tested:
-    """Form groups by family, by client and by address pool, score them, and join what passes.
+    """Form groups by family, by client and by address pool, score them, look at the prompts of what can pass, and join what does.
 
     Args:
-        thin: keep groups of few accounts that pass or are suspicious.
+        thin: keep groups of few accounts that can pass or are suspicious.
     """
     read, pop, calls = people.read, people.pop, people.calls
     engine = read.engine
@@ -51,21 +72,151 @@ def test(people: People, *, thin: bool = False) -> Tested:
 
     read.progress.enter("test groups")
     alarms = read.settings.max_false_alarms
-    least = campaign.threshold_bits(1, alarms)
+    least = campaign.threshold_bits(1, alarms / 2)
     few = max(40, len(pop.accounts) // 50)  # a larger group is no thin ring but a part of the population
     tested = Tested(people, in_family, by_family, least)
+    possible: list[campaign.Score] = []
+    others: list[campaign.Score] = []
     for group in chain(
         campaign.groups(by_family, ["family"], pop, by_client=True),
         campaign.groups(people.by_harness, HARNESS, pop, by_client=False),
         campaign.pool_groups(people.by_harness, HARNESS, pop),
     ):
         scored = campaign.score(pop, group, least)
-        # There may be a million groups; only those that can still pass are kept whole.
-        if scored.passes(least):
-            tested.passing[len(tested.bits)] = scored
-        if thin and len(group.who) <= few and (scored.passes(least) or scored.suspicious()):
+        # There may be a million groups; only those that can still pass or be leads are kept whole.
+        if scored.possible(least):
+            possible.append(scored)
+        elif campaign.worth_a_look(pop, scored):
+            others.append(scored)
+            if len(others) > 4 * LEADS:
+                others = campaign.likeliest(others, LEADS)
+        if thin and len(group.who) <= few and (scored.possible(least) or scored.suspicious()):
             tested.thin.append(scored)
         tested.bits.append(scored.bits)
-    tested.threshold = campaign.threshold_bits(len(tested.bits), alarms)
-    tested.rings = campaign.rings(pop, list(tested.passing.values()), tested.threshold)
+    tested.lone = campaign.candidates(campaign.lone_streams(by_family), pop)
+    # One budget of false alarms: half of it for groups, half for lone accounts.
+    tested.threshold = campaign.threshold_bits(len(tested.bits), alarms / 2)
+    tested.lone_threshold = campaign.threshold_bits(len(tested.lone), alarms / 2)
+    prompts = Prompts(people, in_family)
+    pieces = [p for s in possible if s.possible(tested.threshold) for p in campaign.apart(pop, s, tested.threshold)]
+    others += [s for s in possible if not s.possible(tested.threshold)]
+    failed = _passing(tested, pieces, prompts)
+    tested.rings = campaign.rings(tested.passing)
+    taken = frozenset(w for r in tested.rings for w in r.accounts)
+    likely = campaign.likeliest(others, LEADS)
+    failed += [campaign.judge(s, h, tested.threshold) for s, h in zip(likely, prompts.harvests(likely, LEAD_SAMPLE), strict=True)]
+    tested.leads = campaign.leads(pop, failed, taken)
     return tested
+
+
+def _passing(tested: Tested, pieces: Sequence[campaign.Score], prompts: Prompts) -> list[campaign.Judged]:
+    """Judge what can pass, the largest first; returns what does not.
+
+    Groups whose members larger ones have too wait for those to be judged, so that the texts of each round are read in one go and most groups never need any.
+    """
+    waiting = sorted(pieces, key=lambda s: (s.group.pool is not None, -s.owners, -round(s.bits, 6), s.group.key))
+    held: dict[int, campaign.Judged] = {}
+    failed: list[campaign.Judged] = []
+    while waiting:
+        now, later, ahead = [], [], set(held)
+        for s in waiting:
+            members = s.group.who[s.member].tolist()
+            known = [w for w in members if w in held]
+            if len(known) >= PART * len(members):
+                tested.passing.append(campaign.Judged(s, held[known[0]].harvest, s.bits, s.findings))
+            elif sum(w in ahead for w in members) >= PART * len(members):
+                later.append(s)
+            else:
+                now.append(s)
+                ahead.update(members)
+        for s, h in zip(now, prompts.harvests(now, campaign.SAMPLE), strict=True):
+            j = campaign.judge(s, h, tested.threshold)
+            if j.passes:
+                tested.passing.append(j)
+                held.update(dict.fromkeys(s.group.who[s.member].tolist(), j))
+            else:
+                failed.append(j)
+        waiting = later
+    return failed
+
+
+class Prompts:
+    """What groups' prompts are like, read from the spool; each prompt's words are kept while groups are judged."""
+
+    def __init__(self, people: People, family_calls: Frame) -> None:
+        self._people, self._family_calls = people, family_calls
+        self._words: dict[int, campaign.Words] = {}
+        self._segments: dict[int, list[tuple[str, str]]] = {}
+        self._shown: dict[int, frozenset[str]] = {}
+        self._tables: dict[str, dict[str, NDArray[np.int64]]] = {}
+        self._background: tuple[campaign.Background, dict[str, float]] | None = None
+
+    def harvests(self, scores: Sequence[campaign.Score], sample: int) -> list[campaign.Harvest]:
+        """Look at the prompts of groups' members; the same calls are looked at whatever the order of the log's lines."""
+        chosen = []
+        for s in scores:
+            call, who, text = self._calls(s)
+            mine = np.isin(who, s.group.who[s.member] if s.member.any() else s.group.who) & (text != 0)
+            chosen.append((call[mine][:sample].tolist(), who[mine][:sample], len(np.unique(text[mine]))))
+        self._read(c for calls, _, _ in chosen for c in calls)
+        others, usual = self._others()
+        out = []
+        for calls, who, texts in chosen:
+            tally = Counter(m for c in calls[:MARKED] for m in self._marks(c))
+            shares = ((k, n / len(calls[:MARKED]), usual.get(k, 0.0)) for k, n in tally.items())
+            marked = max(shares, key=lambda m: (m[1] / max(m[2], 0.01), m[0]), default=("", 0.0, 0.0))
+            out.append(campaign.examine([self._words[c] for c in calls], who, texts, others, np.random.default_rng(_SEED), marked))
+        return out
+
+    def _calls(self, s: campaign.Score) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """(call, who, text) of a group's calls, in an order that no line order changes."""
+        g = s.group
+        if g.family is not None:
+            t = self._table("family", self._family_calls, ["call", "family", "client", "who", "text", "order"], "family")
+            a, b = (
+                np.searchsorted(t["family"], [g.family, g.family + 1])
+                if g.family < np.iinfo(np.int64).max
+                else (np.searchsorted(t["family"], g.family), None)
+            )
+            rows = {k: v[a:b] for k, v in t.items()}
+            keep = np.ones(len(rows["call"]), bool) if g.client is None else rows["client"] == g.client
+        else:
+            rows = self._table("all", self._people.calls, ["call", "client", "system", "tools", "who", "text", "order"], "who")
+            keep = np.isin(rows["who"], g.who)
+            if len(g.key) >= 3:
+                for name, value in zip(("client", "system", "tools"), g.key, strict=False):
+                    keep &= rows[name] == value
+        place = np.argsort(rows["order"][keep], kind="stable")
+        return rows["call"][keep][place], rows["who"][keep][place], rows["text"][keep][place]
+
+    def _table(self, name: str, frame: Frame, columns: list[str], by: str) -> dict[str, NDArray[np.int64]]:
+        if name not in self._tables:
+            table = self._people.read.engine.fetch(frame.select(*columns))
+            order = np.argsort(table.column(by).to_numpy(), kind="stable")
+            self._tables[name] = {c: table.column(c).to_numpy()[order] for c in columns}
+        return self._tables[name]
+
+    def _read(self, calls: Iterable[int]) -> None:
+        """Read the texts of calls that have not been read yet, keep their words, and of the first ones the marks of techniques as they are asked for."""
+        missing = [c for c in dict.fromkeys(calls) if c not in self._words]
+        for c, segments in self._people.read.spool.texts(missing).items():
+            self._words[c] = campaign.words_of("\n".join(t for role, t in segments if role != "system"))
+            self._segments[c] = segments
+
+    def _marks(self, call: int) -> frozenset[str]:
+        if call not in self._shown:
+            self._shown[call] = frozenset(marks(self._segments[call]))
+        return self._shown[call]
+
+    def _others(self) -> tuple[campaign.Background, dict[str, float]]:
+        """One prompt each of a sample of customers."""
+        if self._background is None:
+            t = self._table("all", self._people.calls, ["call", "client", "system", "tools", "who", "text", "order"], "who")
+            place = np.lexsort((t["order"], t["who"]))
+            place = place[t["text"][place] != 0]
+            first = place[np.unique(t["who"][place], return_index=True)[1]]
+            chosen = t["call"][first[np.argsort(t["order"][first], kind="stable")][:BACKGROUND]].tolist()
+            self._read(chosen)
+            tally = Counter(m for c in chosen for m in self._marks(c))
+            self._background = campaign.background([self._words[c] for c in chosen]), {k: n / len(chosen) for k, n in tally.items()}
+        return self._background

@@ -17,6 +17,9 @@ MIN_CALLS: Final = 4
 MIN_CALLS_ALONE: Final = 30
 #: Calls looked at per fingerprint when fingerprints are grouped.
 SAMPLE: Final = 256
+#: Owners, and their share of a group's, that must have sent an item before it is one that everybody works through.
+SENDERS: Final = 3
+SENT_BY: Final = 0.15
 #: Share of a family's fingerprints that a call must show to belong to it.
 MIN_COVER: Final = 0.3
 
@@ -92,7 +95,7 @@ def family_spread(calls: Frame, of: Frame) -> Frame:
 def family_calls(calls: Frame, of: Frame, families: Frame) -> Frame:
     """One row per call of the ``families`` (a frame with that column), with all that ``streams`` needs."""
     kept = of.join(families.select("family"), on="family", how="semi")
-    return kept.join(calls.select("call", "who", "owner", "client", "agent", "text", "at"), on="call", how="inner")
+    return kept.join(calls.select("call", "order", "who", "owner", "client", "agent", "text", "at"), on="call", how="inner")
 
 
 def harness_calls(calls: Frame) -> Frame:
@@ -103,20 +106,26 @@ def harness_calls(calls: Frame) -> Frame:
 def streams(rows: Frame, keys: list[str]) -> Frame:
     """keys, client, agent, who, owner, calls, repeated, texts, first, last: one row per account, group and client.
 
-    ``repeated`` counts calls whose whole text some other owner also sent within the group; ``texts`` counts distinct texts.
+    ``repeated`` counts calls whose whole text a fair share of the group's owners sent: at least ``SENDERS`` and ``SENT_BY`` of them.  Two accounts that send
+    an item twice on purpose do not make it a common one.  ``texts`` counts distinct texts.  Calls without a text (0) are neither.
     """
-    shared = rows.group_by(*keys, "text").agg(owner_least=nw.col("owner").min(), owner_most=nw.col("owner").max())
-    marked = rows.join(shared, on=[*keys, "text"], how="inner").with_columns(
-        repeated=(nw.col("owner_least") != nw.col("owner_most")).cast(nw.Int64)
+    size = rows.group_by(*keys).agg(group_owners=nw.col("owner").n_unique())
+    shared = rows.group_by(*keys, "text").agg(senders=nw.col("owner").n_unique()).filter(nw.col("senders") >= SENDERS, nw.col("text") != 0)
+    common = shared.join(size, on=keys, how="inner").filter(nw.col("senders") >= nw.col("group_owners") * SENT_BY)
+    marked = rows.join(common.select(*keys, "text", common=nw.lit(1)), on=[*keys, "text"], how="left").with_columns(
+        repeated=nw.col("common").fill_null(0),
+        blank=(nw.col("text") == 0).cast(nw.Int64),
     )
     by = [*keys, *(c for c in ("client", "agent") if c not in keys), "who", "owner"]
-    return marked.group_by(*by).agg(
+    counted = marked.group_by(*by).agg(
         calls=nw.len(),
         repeated=nw.col("repeated").sum().cast(nw.Int64),
-        texts=nw.col("text").n_unique(),
+        texts=nw.col("text").n_unique().cast(nw.Int64),
+        blank=nw.col("blank").max(),
         first=nw.col("at").min(),
         last=nw.col("at").max(),
     )
+    return counted.with_columns(texts=nw.col("texts") - nw.col("blank")).drop("blank")
 
 
 def account_addresses(calls: Frame) -> Frame:

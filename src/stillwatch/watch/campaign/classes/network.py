@@ -1,0 +1,78 @@
+"""Network: addresses that several of the accounts called from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillwatch.watch.campaign.classes.base import CLASS_CAP, MIN_OTHERS, Finding, Group, shares
+from stillwatch.watch.campaign.population import Population
+from stillwatch.watch.campaign.urn import urn_of_codes
+
+_CHOSEN: Final = Finding(
+    "network", 0.0, "Shared internet addresses: they chose these accounts, so they are not counted as evidence again.", assessed=False
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Shared addresses.  Ranks only: a campus, an office, a carrier and a VPN share them too."""
+
+    id: str = "network"
+    convicts: bool = False
+    techniques: tuple[str, ...] = ("D04",)
+
+    def finding(self, pop: Population, group: Group, reps: NDArray[np.intp]) -> Finding:
+        """The urn's bits of the addresses of one account for each owner."""
+        if "network" in group.chosen:
+            return _CHOSEN
+        what = "Shared internet addresses"
+        _, codes = pop.addresses(group.who[reps])
+        _, everybody = pop.addresses(group.who)
+        if len(codes) < 2 or pop.address_uses - len(everybody) < MIN_OTHERS:
+            return Finding(self.id, 0.0, f"{what}: not assessed, too few addresses in the log.", assessed=False)
+        bits, distinct, shared = urn_of_codes(codes, everybody, pop.address_counts, pop.address_uses)
+        text = f"{what}: {shared} of the {distinct} addresses they called from served more than one of these accounts."
+        return Finding(self.id, min(CLASS_CAP, float(bits)), text, cap=CLASS_CAP)
+
+    def membership(self, pop: Population, group: Group, reference: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """By whether an account shares an address with another of the reference."""
+        who, n_in = group.who, int(reference.sum())
+        position, codes = pop.addresses(who)
+        of_reference = reference[position]
+        shown, c = np.unique(codes, return_inverse=True)
+        inside = np.bincount(c[of_reference], minlength=len(shown))
+        hit = inside[c] - of_reference > 0
+        sharing = np.zeros(len(who), bool)
+        sharing[position[hit]] = True
+        outside = len(pop.accounts) - n_in
+        if outside < MIN_OTHERS:
+            return np.zeros(len(who))
+        # Uses of the group's addresses by others, over the uses that one account makes of them: about how many others use any.
+        uses = np.maximum(pop.address_counts[shown] - inside, 0)[inside > 0].sum()
+        each = max(1.0, float((hit & of_reference).sum() / max(1, (sharing & reference).sum())))
+        base = float(min(0.9, (uses / each + 0.5) / (outside + 1.0)))
+        others = (sharing[reference].sum() - (sharing & reference) + 0.5) / (n_in - reference + 1.0)
+        return shares(np.zeros(len(who)), sharing, others, base)
+
+    def shown(self, pop: Population, who: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Accounts that used the commonest address."""
+        at, codes = pop.addresses(who)
+        out = np.ones(len(who), bool)
+        if len(codes):
+            out[:] = False
+            out[at[codes == np.bincount(codes).argmax()]] = True
+        return out
+
+
+def spread(pop: Population, who: NDArray[np.int64]) -> tuple[float, float]:
+    """(share of the accounts that used the commonest address, median of distinct addresses an account): a place has one that most use, a pool has none."""
+    if not len(who):
+        return 0.0, 0.0
+    at, codes = pop.addresses(who)
+    if not len(codes):
+        return 0.0, 0.0
+    return float(np.bincount(codes).max() / len(who)), float(np.median(np.bincount(at, minlength=len(who))))

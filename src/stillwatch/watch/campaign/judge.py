@@ -1,0 +1,127 @@
+"""Three questions, asked apart: is it one hand, is the hand hidden, is it a harvest?  A campaign needs all three."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from stillwatch.watch.campaign.classes import Finding
+from stillwatch.watch.campaign.harvest import MIN_TEXTS, MIN_TEXTS_CROWD, Harvest
+from stillwatch.watch.campaign.scoring import LEG, MIN_CALLS, OCCASION_CAP, Score
+
+#: What a cause adds that a common occasion does not bring along; a judgement, not a measured chance.
+CAUSE: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A group with the answers to all three questions; ``why_not`` says what keeps it from being a campaign, empty for one that passes."""
+
+    score: Score
+    harvest: Harvest
+    bits: float
+    findings: tuple[Finding, ...]
+    why_not: str = ""
+    settle: str = ""
+
+    @property
+    def passes(self) -> bool:
+        """Whether it is a campaign."""
+        return not self.why_not
+
+
+def judge(score: Score, harvest: Harvest, threshold: float) -> Judged:
+    """Put the answers together.
+
+    A class that may convict carries a campaign by itself.  Without one, an occasion (a launch, a class, a VPN) must be ruled out by what it does not bring
+    along: accounts that arrived together, call from one pool of addresses, have no interests of their own, and work equally or for training material.
+    """
+    findings = (*score.findings, *_harvest_findings(harvest))
+    hand = score.stands(threshold) or score.together(threshold)
+    causes = _causes(score, harvest) if not hand and score.crowd() else 0
+    bits = score.bits + CAUSE * causes
+    if causes:
+        findings += (
+            Finding(
+                "causes",
+                CAUSE * causes,
+                "More than one occasion: they arrived together, share a pool of addresses, have no interests of their own, and work equally or ask for "
+                "training material.  Each is worth a fixed 4 bits, which is a judgement and not a measured chance.",
+                cap=CAUSE * 3,
+            ),
+        )
+    if not hand and not (causes == 3 and bits >= threshold):
+        return Judged(score, harvest, bits, findings, *_no_hand(score, threshold))
+    if score.together(threshold) and not score.stands(threshold):
+        few = harvest.texts < MIN_CALLS or harvest.interests
+    else:
+        few = not harvest.answered
+    if few:
+        return Judged(score, harvest, bits, findings, *_no_harvest(harvest))
+    return Judged(score, harvest, bits, findings)
+
+
+def _causes(score: Score, harvest: Harvest) -> int:
+    """Of pool, deck and work, how many speak; the arrival is the occasion itself."""
+    if not harvest.dealt or harvest.texts < MIN_TEXTS_CROWD or score.weight("slices") < 0 or score.occasion < OCCASION_CAP:
+        return 0
+    return 2 + (score.weight("quota") >= LEG or harvest.training)
+
+
+def _harvest_findings(h: Harvest) -> tuple[Finding, ...]:
+    out = []
+    if h.sigma is None:
+        out.append(
+            Finding("deck", 0.0, "Interests: not assessed, too few accounts sent several prompts.", assessed=False, question="harvest")
+        )
+    else:
+        what = (
+            "have no interests of their own"
+            if h.dealt
+            else "have interests of their own"
+            if h.sigma >= 4
+            else "may have interests of their own"
+        )
+        out.append(
+            Finding(
+                "deck",
+                0.0,
+                f"Interests: the accounts {what}: prompts of one account are {h.sigma:+.1f} standard deviations more alike than the same prompts dealt anew.",
+                question="harvest",
+            )
+        )
+    text = f"Breadth: {h.texts} different texts."
+    if h.likeness is not None:
+        text += f"  Their likeness to other customers' prompts is at the {h.likeness:.0%} quantile of those customers' own."
+    if h.training:
+        text += f"  {h.shown:.0%} of the sampled prompts ask for training material ({h.mark}); {h.usual:.1%} of others' do."
+    out.append(Finding("breadth", 0.0, text, assessed=h.texts > 0, question="harvest"))
+    return tuple(out)
+
+
+def _no_hand(score: Score, threshold: float) -> tuple[str, str]:
+    if score.owners < 3 and score.convicting >= threshold:
+        return (
+            "Fewer than three accounts belong to it.",
+            "More calls of these accounts, or the sign-up records of those that share their traits.",
+        )
+    if score.occasion >= LEG:
+        return (
+            f"What the accounts share ({score.convicting + max(0.0, score.occasion):.0f} bits) an occasion could have brought about: a launch, a class, an app, a VPN.",
+            "Payment records (payment_fingerprint, payment_par): several accounts on one card; or answers in the log, to see whether they come back in one another's prompts.",
+        )
+    return (
+        f"Too little ties the accounts together: {score.bits:.1f} of {threshold:.1f} bits.",
+        "Payment records, sign-up records and addresses of these accounts; the same cards at another lab.",
+    )
+
+
+def _no_harvest(h: Harvest) -> tuple[str, str]:
+    if h.texts < MIN_TEXTS:
+        return f"It is small: {h.texts} different texts, {MIN_TEXTS} are needed.", "More of its calls."
+    if h.interests:
+        return (
+            "The accounts have interests of their own and ask what other customers ask: people who share cards, such as customers of one reseller.",
+            "Who paid with these cards, and for whom.",
+        )
+    return "Whether it is a harvest could not be judged: too few prompts an account, or none with text.", "Logs that hold the prompts."
