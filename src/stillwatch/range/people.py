@@ -52,6 +52,7 @@ class Call:
     address: str = ""
     end_user: str | None = None
     path: str = "openai"
+    reply: str = ""  # what the model answered; "" leaves it to the log's writer
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from stillwatch.range.crowds.kinds import Crowd, crowd_faults
 from stillwatch.range.texts import PROMPTED
 from stillwatch.records import TECHNIQUES
 
@@ -141,6 +142,8 @@ class Honest(_Part, frozen=True):
     synthetic: Synthetic = Synthetic()
     migration: Migration = Migration()
     multihoming: Multihoming = Multihoming()
+    crowds: tuple[Crowd, ...] = ()
+    vpn: str = "none"  # crowds behind a VPN of 10 to 200 exits: "none" but those that say so, "some" or "all"
 
 
 class Ring(_Part, frozen=True):
@@ -215,6 +218,8 @@ class WorldSpec(_Part, frozen=True):
     labs: int = 1
     honest: Honest = Honest()
     campaigns: tuple[Ring, ...] = (Ring(name="hydra"),)
+    organisations: str = "none"  # accounts that declared none get an organisation id of their own: "none", "some" or "all"
+    answers: bool = False  # answers have content, people have interests and follow up
     chat_prompts: str = ""  # a file of prompts to chat with instead of the grammar's
     task_prompts: str = ""  # a file of items to harvest instead of the grammar's
     prices: Prices = Prices()
@@ -296,6 +301,12 @@ def _faults(spec: WorldSpec) -> list[tuple[str, str]]:
         out.append(("days", "more than 0 and at most 3660 are needed"))
     if not 1 <= spec.labs <= 100:
         out.append(("labs", "1 to 100 are needed"))
+    for where, value in (("organisations", spec.organisations), ("honest.vpn", spec.honest.vpn)):
+        if value not in ("none", "some", "all"):
+            out.append((where, f"{value!r} is none of none, some, all"))
+    if spec.honest.crowds and not spec.answers:
+        out.append(("answers", "crowds talk in answers with content; set answers = true"))
+    out += crowd_faults(spec.honest.crowds)
     names = [r.name for r in spec.campaigns]
     for at, r in enumerate(spec.campaigns):
         field = f"campaigns[{at}]"
