@@ -16,6 +16,8 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+import msgspec
+
 from stillwatch.range import build_world, load_spec
 from stillwatch.range.crowds.work import sample
 from stillwatch.range.score import score_leads, score_world
@@ -32,9 +34,11 @@ def print_sample(seed: int) -> None:
             print(f'{field} = "{value}"' if isinstance(value, str) else f"{field} = {value:g}")
 
 
-def run(path: Path, seeds: range) -> None:
+def run(path: Path, seeds: range, organisations: str | None = None) -> None:
     """Print a line for each seed of a spec, and their sums."""
     spec = load_spec(path)
+    if organisations:
+        spec = msgspec.structs.replace(spec, organisations=organisations)
     false = honest = touched = leads = rings = caught = led = 0
     recalls: list[float] = []
     precisions: list[float] = []
@@ -83,12 +87,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=30, help="run seeds 1 to so many")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--sample", type=int, metavar="SEED")
+    parser.add_argument(
+        "--organisations", choices=["none", "some", "all"], help="organisation ids on accounts, instead of what the spec says"
+    )
     args = parser.parse_args()
     if args.sample is not None:
         print_sample(args.sample)
         return
     for path in args.specs or sorted((Path(__file__).parents[1] / "specs" / "crowds").glob("*.toml")):
-        run(path, range(args.first, args.first + args.seeds))
+        run(path, range(args.first, args.first + args.seeds), args.organisations)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ class Account:
     campaign: str = ""
     role: str = "benign"
     agent: str = ""
+    number: int = 0  # in its ring
     addresses: list[str] = field(default_factory=list)
 
 

@@ -17,9 +17,11 @@ from typing import Any, Final
 import msgspec
 
 from stillwatch.range.campaigns import Operator, harvest, recruit
+from stillwatch.range.errors import SpecError
 from stillwatch.range.honest import chatting, honest
 from stillwatch.range.people import DAY, Account, Place, waking
-from stillwatch.range.spec import Ring, SpecError, WorldSpec
+from stillwatch.range.ring import Ring
+from stillwatch.range.spec import WorldSpec
 from stillwatch.range.world import complete, line, write_accounts, write_calls
 
 #: What the adversary changes, one step after each wave of bans; the last step is kept.

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pyarrow.parquet as pq
 
-from stillwatch.range.spec import SpecError
+from stillwatch.range.errors import SpecError
 
 
 class CampaignScore(msgspec.Struct, frozen=True):

@@ -62,8 +62,9 @@ def talking(
         if history and len(history) < how.longest and rng.random() < how.follow_ups:
             at = last + 20 + rng.expovariate(1 / 150)
             text = going_on(rng) if going_on else follow_up(rng, of, how.own)
-            if group and rng.random() < how.wander:
-                key = pick(rng, group)
+            others = [g for g in group if g.created_at < at]
+            if others and rng.random() < how.wander:
+                key = pick(rng, others)
         else:
             history = [{"role": "system", "content": how.system}] if how.system else []
             text = ""
