@@ -11,7 +11,8 @@ import pytest
 from stillwatch.range import SpecError, WorldSpec
 from stillwatch.range.play import LADDER, Outcome, play
 from stillwatch.range.plots import page
-from stillwatch.range.spec import Batch, Chat, Honest, Play, Prices, Reseller, Ring
+from stillwatch.range.ring import Ring
+from stillwatch.range.spec import Batch, Chat, Honest, Play, Prices, Reseller
 
 FEW = Honest(chat=Chat(accounts=15), batch=Batch(companies=1, keys=1, calls=5), reseller=Reseller(users=3))
 SPEC = WorldSpec(name="small", days=8, honest=FEW, campaigns=(Ring(name="ring", accounts=10),), play=Play(budget=300, calls_per_day=5))

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillwatch.range import SpecError, WorldSpec, build_world, load_spec, scaled_world
-from stillwatch.range.spec import REPORTED, Batch, Benchmark, Chat, Course, Hackathon, Honest, Reseller, Ring, preset
+from stillwatch.range.reported import REPORTED, preset
+from stillwatch.range.ring import Ring
+from stillwatch.range.spec import Batch, Benchmark, Chat, Course, Hackathon, Honest, Reseller
 from stillwatch.range.texts import PROMPTED
 
 FEW = Honest(chat=Chat(accounts=20), batch=Batch(companies=1, keys=2, calls=10), benchmark=Benchmark(accounts=3, items=12), course=Course(students=8),

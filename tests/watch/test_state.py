@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 
 from stillwatch.cli.main import app
 from stillwatch.range import WorldSpec, build_world
-from stillwatch.range.spec import Batch, Chat, Hackathon, Honest, Reseller, Ring
+from stillwatch.range.ring import Ring
+from stillwatch.range.spec import Batch, Chat, Hackathon, Honest, Reseller
 from stillwatch.store import StateError
 from stillwatch.watch.flow import Progress, Settings, detect
 

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from typing import Any, Final
 
-from stillwatch.range import texts
+from stillwatch.range import careful, pipeline, texts
+from stillwatch.range.crowds.setting import Setting, settle
+from stillwatch.range.crowds.work import manner
 from stillwatch.range.honest import Population, chatting
 from stillwatch.range.people import AGENTS, DAY, WEBMAIL, Account, Call, Place, address, heavy, mail, person, token, waking
-from stillwatch.range.spec import Ring
+from stillwatch.range.ring import Ring
+from stillwatch.range.sittings import Manner, talking
+from stillwatch.range.talk import answer, follow_up, mind
 from stillwatch.range.texts import Rng, harvest_template, pick
 
 _CLIENTS: Final = ("Python/3.12 aiohttp/3.12.1", "node-fetch/3.3.2", "Go-http-client/2.0", "python-httpx/0.28.1", "reqwest/0.12.9")
@@ -30,6 +34,7 @@ class Operator:
     place: Place
     pool: list[str] = field(default_factory=list)
     number: int = 0
+    host: Setting | None = None  # the honest crowd whose program the ring uses
 
     def __post_init__(self) -> None:
         rng, n = Random(f"{self.place.seed}/{self.ring.name}"), self.ring.pool
@@ -39,6 +44,11 @@ class Operator:
             self.pool = [f"{pick(rng, nets)}.{rng.randrange(1, 255)}" for _ in range(n)]
         else:
             self.pool = [address(rng) for _ in range(n)]
+        crowds = {c.name or c.kind: c for c in self.place.spec.honest.crowds}
+        if self.ring.behind:
+            self.pool = list(settle(self.place, crowds[self.ring.behind]).exits)
+        if self.ring.app:
+            self.host = settle(self.place, crowds[self.ring.app])
 
     def card(self, k: int) -> str:
         """The card of account number ``k``."""
@@ -48,6 +58,8 @@ class Operator:
         """The mail address of account number ``k``."""
         if self.ring.mail == "people":
             return mail(rng)
+        if self.ring.mail in ("college", "firm"):
+            return careful.sham_mail(self.ring, self.place, rng, k)
         host = f"{self.ring.name}-mail.example" if self.ring.mail == "catch-all" else pick(rng, WEBMAIL[:2])
         return f"{pick(rng, 'abcdefghijk')}{rng.randrange(10**6):06d}@{host}"
 
@@ -66,20 +78,28 @@ def recruit(rng: Rng, of: Operator, k: int, created: float) -> Account:
         who.agent = pick(rng, AGENTS)
         if rng.random() < ring.programme:
             who.programme, who.plan = "startup", "credits"
-    who.campaign = ring.name
+    who.campaign, who.number = ring.name, k
     many = ring.addresses_per_account or min(12, ring.pool)
     if ring.stolen == 0 or who.role != "stolen":
-        who.addresses = [pick(rng, of.pool) for _ in range(many)]
+        who.addresses = (
+            careful.own_homes(ring, place, k) if ring.pool_kind == "own" and not ring.behind else [pick(rng, of.pool) for _ in range(many)]
+        )
+        if ring.org == "typed":
+            who.org = careful.firm_name(ring, place, k)
+        if ring.mail == "college":
+            who.programme = "edu"
     return who
 
 
-def messages(rng: Rng, of: Operator, item: str) -> list[dict[str, Any]]:
-    """One harvest prompt about ``item``."""
+def messages(rng: Rng, of: Operator, item: str, k: int) -> list[dict[str, Any]]:
+    """One harvest prompt of account number ``k`` about ``item``."""
     ring = of.ring
+    if ring.wording == "account" and "bare" not in ring.techniques:
+        return _inside(of, careful.own_wording(ring, k).replace("{x}", item))
     technique = rng.choices(list(ring.techniques), list(ring.techniques.values()))[0]
     template = harvest_template(technique, ring.name, rng.randrange(ring.variants), languages=ring.languages)
     text = template.replace("{x}", item).replace("{y}", texts.clause(rng)).replace("{z}", texts.clause(rng))
-    turns: list[dict[str, Any]] = [{"role": "user", "content": text}]
+    turns = _inside(of, text)
     if technique == "D14":
         block = {"type": "thinking", "thinking": "", "signature": token(rng, 64)}
         turns = [
@@ -90,16 +110,51 @@ def messages(rng: Rng, of: Operator, item: str) -> list[dict[str, Any]]:
     return turns
 
 
+def _inside(of: Operator, text: str) -> list[dict[str, Any]]:
+    """A conversation of one turn, behind the system prompt of the app that the ring hides in."""
+    system = manner(of.host).system if of.host else ""
+    return [*([{"role": "system", "content": system}] if system else []), {"role": "user", "content": text}]
+
+
+def _item(rng: Rng, of: Operator, number: int, k: int) -> str:
+    if of.ring.items == "tasks":
+        return of.place.item(rng, of.number + number)
+    # A sorted list is cut into one run after the other, so neighbours on it are an account's.
+    return careful.exercise(rng, k * 30 // of.ring.accounts if of.ring.order == "sorted" else rng.randrange(30), of.number + number)
+
+
+def _client(rng: Rng, of: Operator, who: Account, client: int) -> tuple[str, dict[str, Any]]:
+    """Program and settings of a harvest call."""
+    ring = of.ring
+    if of.host:
+        return (of.host.agents or (who.agent,))[0], dict(manner(of.host).params)
+    agent = "" if ring.sanitised else _CLIENTS[client % len(_CLIENTS)]
+    params: dict[str, Any] = {} if ring.sanitised else {"temperature": round(0.6 + 0.1 * (client // len(_CLIENTS)), 1), "max_tokens": 4096}
+    if ring.agents == "account":
+        agent = who.agent = careful.own_agent(ring, who.number)
+    if ring.settings != "shared":
+        params = careful.own_settings(ring, rng, who.number)
+    return agent, params
+
+
 def harvest(rng: Rng, of: Operator, who: Account, at: float, number: int, client: int, compared: str = "") -> Call:
     """One harvest call; ``compared`` names a prompt that other labs get in the same words."""
     ring, place = of.ring, of.place
     # Where accounts work through one list, its items must read the same everywhere.
     draw = rng if ring.slices else Random(f"{place.seed}/{ring.name}/item/{number}")
     relayed = ring.relay > 0 and rng.random() < ring.relay
-    turns = messages(rng, of, texts.chat(rng) if relayed else place.item(draw, of.number + number))
+    if ring.overlap > 0:
+        # An item that is sent again reads the same, whoever sends it, so both prompts are drawn from its number.
+        # Accounts overlap in pairs; an odd one out keeps to its own slice.
+        if rng.random() < ring.overlap and (who.number ^ 1) < ring.accounts:
+            number += (who.number ^ 1) - who.number
+        rng_text = Random(f"{place.seed}/{ring.name}/item/{number}")
+        turns = messages(rng_text, of, _item(rng_text, of, number, who.number), who.number)
+    else:
+        turns = messages(rng, of, texts.chat(rng) if relayed else _item(draw, of, number, who.number), who.number)
     if compared:
         same = Random(f"{place.seed}/{ring.name}/compared/{compared}")
-        turns = messages(same, of, place.item(same, same.randrange(10**7)))
+        turns = messages(same, of, place.item(same, same.randrange(10**7)), who.number)
     if ring.replay > 0 and rng.random() < ring.replay:
         turns = [{"role": "user", "content": texts.chat(rng)}, {"role": "assistant", "content": f"{texts.clause(rng)}."}, *turns]
     model, path = "model-large", _PATHS[0]
@@ -108,13 +163,14 @@ def harvest(rng: Rng, of: Operator, who: Account, at: float, number: int, client
     if ring.paths > 1:
         path = pick(rng, _PATHS[: ring.paths])
         model = model if path == "openai" else f"{path}/{model}"
-    agent = "" if ring.sanitised else _CLIENTS[client % len(_CLIENTS)]
-    params: dict[str, Any] = {} if ring.sanitised else {"temperature": round(0.6 + 0.1 * (client // len(_CLIENTS)), 1), "max_tokens": 4096}
-    spot = pick(rng, who.addresses if ring.addresses_per_account else of.pool)
+    agent, params = _client(rng, of, who, client)
+    spot = pick(rng, who.addresses if ring.addresses_per_account or ring.pool_kind == "own" else of.pool)
     return Call(at, who, ring.name, turns, model, params, agent, spot, path=path)
 
 
 def _times(rng: Rng, ring: Ring, n: int, begin: float, end: float, pivot: float | None) -> list[float]:
+    if ring.rhythm == "waking":
+        return waking(rng, begin, (end - begin) / DAY, n, begin)
     if pivot is None or not begin < pivot < end:
         return sorted(rng.uniform(begin, end) for _ in range(n))
     # Half of the work waits for the new model's first day.
@@ -129,6 +185,8 @@ def member(place: Place, ring: Ring, shared: Rng, rng: Rng, k: int) -> Iterator[
     end = finish if ring.days is None else min(finish, begin + ring.days * DAY)
     created = begin + rng.uniform(-ring.age_days, min(ring.signup_days, max(0.0, (end - begin) / DAY / 4))) * DAY
     n = max(1, math.floor(ring.calls + rng.random()))
+    if ring.calls_spread == "log-normal":
+        n = max(1, min(math.ceil(20 * ring.calls), round(ring.calls * math.exp(rng.gauss(-0.5, 1)))))
     if ring.calls_spread == "heavy":
         n = heavy(rng, 1.3, ring.calls * 0.9, math.ceil(ring.calls * 20))
     base = place.begin
@@ -137,6 +195,13 @@ def member(place: Place, ring: Ring, shared: Rng, rng: Rng, k: int) -> Iterator[
     if ring.ban_day is not None and k % 2 == 0:
         ban = base + ring.ban_day * DAY
         spans = [(min(spans[0][0], ban - 3600), ban, created), (ban + rng.uniform(0.1, 1) * DAY, end, ban + rng.uniform(0, 0.1) * DAY)]
+    if ring.stages:
+        who = recruit(rng, of, k, min(created, begin))
+        staged = list(_staged(rng, of, who, begin, end, k % ring.clients))
+        yield from staged
+        if ordinary := round(len(staged) * ring.camouflage):
+            yield from camouflage(rng, of, who, waking(rng, begin, (end - begin) / DAY, ordinary, begin))
+        return
     done, shell = 0, _shell(of) if ring.shell else None
     for part, (since, until, made) in enumerate(spans):
         if since >= until:
@@ -150,11 +215,45 @@ def member(place: Place, ring: Ring, shared: Rng, rng: Rng, k: int) -> Iterator[
             call.end_user = f"eu-{k:05d}" if shell else None
             done += 1
             yield call
+            if ring.follow_ups > 0 and rng.random() < ring.follow_ups:
+                yield _idle(rng, place, call, ring)
         ordinary = round(share * ring.camouflage)
         if who.role == "stolen":
             yield from chatting(rng, place, who, waking(rng, place.begin, place.spec.days, max(2, ordinary), who.created_at), "chat")
         elif ordinary:
-            yield from chatting(rng, place, who, waking(rng, since, (until - since) / DAY, ordinary, since), f"camouflage:{ring.name}")
+            yield from camouflage(rng, of, who, waking(rng, since, (until - since) / DAY, ordinary, since))
+
+
+def _idle(rng: Rng, place: Place, call: Call, ring: Ring) -> Call:
+    """A question after a harvested answer, as people ask one."""
+    call.reply = call.reply or answer(rng)
+    turns = [*call.messages, {"role": "assistant", "content": call.reply}, {"role": "user", "content": follow_up(rng, mind(rng), 0.0)}]
+    at = min(call.at + 20 + rng.expovariate(1 / 120), place.begin + place.spec.days * DAY)
+    return Call(at, call.account, f"camouflage:{ring.name}", turns, call.model, call.params, call.agent, call.address, path=call.path)
+
+
+def camouflage(rng: Rng, of: Operator, who: Account, times: list[float]) -> Iterator[Call]:
+    """Ordinary calls of a ring's account."""
+    ring, stream = of.ring, f"camouflage:{of.ring.name}"
+    if not of.place.spec.answers:
+        yield from chatting(rng, of.place, who, times, stream)
+        return
+    how = manner(of.host) if of.host else Manner(follow_ups=0.4)
+    if of.host and of.host.agents:
+        who.agent = of.host.agents[0]
+    # Without a persona its subjects are anybody's, drawn anew for each word.
+    yield from talking(rng, times, who, mind(rng), replace(how, own=0.8 if ring.personas else 0.0, wander=0.0), stream)
+
+
+def _staged(rng: Rng, of: Operator, who: Account, begin: float, end: float, client: int) -> Iterator[Call]:
+    """The account's part of a pipeline."""
+    ring, place, k = of.ring, of.place, who.number
+    for at, job, stage, text, reply in pipeline.jobs(ring, place.seed, k, begin, end, lambda own, job: _item(own, of, job, k)):
+        variant = k if ring.wording == "account" else rng.randrange(ring.variants)
+        call = harvest(rng, of, who, at, job, client)
+        call.messages = _inside(of, pipeline.stage_template(ring, stage, variant).replace("{x}", text))
+        call.reply = reply
+        yield call
 
 
 def _shell(of: Operator) -> Account:

@@ -15,15 +15,22 @@ from random import Random
 from typing import TypeAlias
 
 from stillwatch.range import texts
+from stillwatch.range.crowds.work import populations as crowds
 from stillwatch.range.people import AGENTS, DAY, ROLES, Account, Call, Place, address, heavy, mail, person, token, user, waking
+from stillwatch.range.sittings import Manner, talking
+from stillwatch.range.talk import LANGUAGES, ask, mind
 from stillwatch.range.texts import Rng, pick
 
+_TEMPERATURES = (0.3, 0.7, 1.0)
 #: (name, units, calls of a unit in the mean, generator of a unit's calls)
 Population: TypeAlias = tuple[str, int, float, Callable[[Rng, Rng, int], Iterator[Call]]]
 
 
 def chatting(rng: Rng, place: Place, who: Account, times: list[float], stream: str, client: str = "") -> Iterator[Call]:
     """Ordinary chat: sessions that grow turn by turn."""
+    if place.spec.answers:
+        yield from _sitting(rng, place, who, times, stream)
+        return
     history: list[dict[str, object]] = []
     popular = place.spec.honest.chat.popular
     for at in times:
@@ -46,11 +53,25 @@ def chatting(rng: Rng, place: Place, who: Account, times: list[float], stream: s
         history = [*history, {"role": "assistant", "content": f"{texts.clause(rng)}."}]
 
 
+def _sitting(rng: Rng, place: Place, who: Account, times: list[float], stream: str) -> Iterator[Call]:
+    """The same where answers have content: people have interests, go on with what was said and bring answers back."""
+    p, of = place.spec.honest.chat, mind(rng, subjects=rng.randrange(1, 4), language=pick(rng, LANGUAGES))
+    params = {"temperature": pick(rng, _TEMPERATURES)} if rng.random() < 0.3 else {}
+    how = Manner(rng.uniform(0.4, 0.95), rng.uniform(0.2, 0.7), rng.uniform(0, 0.06), params=params)
+
+    def opening(rng: Rng) -> str:
+        text = texts.task(rng, rng.randrange(10**6)) if rng.random() < p.tasks else ask(rng, of, how.own)
+        return pick(rng, texts.POPULAR).format(x=text) if rng.random() < p.popular else text
+
+    yield from talking(rng, times, who, of, how, stream, opening=opening)
+
+
 def chat(place: Place, shared: Rng, rng: Rng, index: int) -> Iterator[Call]:
     """One chat user."""
     p = place.spec.honest.chat
     who = person(rng, place.begin, "chat")
-    yield from chatting(rng, place, who, waking(rng, place.begin, place.spec.days, heavy(rng, p.tail, 4, p.most), who.created_at), "chat")
+    times = waking(rng, place.begin, place.spec.days, heavy(rng, p.tail, 4, p.most), who.created_at)
+    yield from chatting(rng, place, who, times, "chat")
 
 
 def _records(
@@ -166,8 +187,19 @@ def agents(place: Place, shared: Rng, rng: Rng, index: int) -> Iterator[Call]:
         at += rng.expovariate(1 / gap)
         if at > place.begin + place.spec.days * DAY:
             return
-        yield Call(at, who, "agent", history, "model-large", {"temperature": 0.2}, "terminal-agent/1.4", who.addresses[0])
-        history = [*history, {"role": "assistant", "content": f"{texts.clause(rng)}."}, *user(f"Output {i}: {texts.clause(rng)}")]
+        reply = f"{texts.clause(rng)}."
+        yield Call(
+            at,
+            who,
+            "agent",
+            history,
+            "model-large",
+            {"temperature": 0.2},
+            "terminal-agent/1.4",
+            who.addresses[0],
+            reply=reply if place.spec.answers else "",
+        )
+        history = [*history, {"role": "assistant", "content": reply}, *user(f"Output {i}: {texts.clause(rng)}")]
         if len(history) > 12:
             history = [history[0], *user(f"In the {pick(rng, texts.THINGS)} project: {texts.clause(rng)}.")]
 
@@ -298,4 +330,5 @@ def honest(place: Place) -> list[Population]:
         ("multihoming-companies", h.multihoming.companies, h.multihoming.calls, partial(multihoming_company, place)),
         ("multihoming-resellers", h.multihoming.resellers, h.multihoming.calls * 6.0, partial(multihoming_reseller, place)),
         ("multihoming-people", h.multihoming.people, 12.0, partial(multihoming_person, place)),
+        *crowds(place),
     ]

@@ -35,6 +35,7 @@ class Account:
     campaign: str = ""
     role: str = "benign"
     agent: str = ""
+    number: int = 0  # in its ring
     addresses: list[str] = field(default_factory=list)
 
 
@@ -52,6 +53,7 @@ class Call:
     address: str = ""
     end_user: str | None = None
     path: str = "openai"
+    reply: str = ""  # what the model answered; "" leaves it to the log's writer
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,12 @@ from typing import Any, Final
 import msgspec
 
 from stillwatch.range.campaigns import Operator, harvest, recruit
+from stillwatch.range.errors import SpecError
 from stillwatch.range.honest import chatting, honest
 from stillwatch.range.people import DAY, Account, Place, waking
-from stillwatch.range.spec import Ring, SpecError, WorldSpec
-from stillwatch.range.world import line, write_accounts, write_calls
+from stillwatch.range.ring import Ring
+from stillwatch.range.spec import WorldSpec
+from stillwatch.range.world import complete, line, write_accounts, write_calls
 
 #: What the adversary changes, one step after each wave of bans; the last step is kept.
 LADDER: Final[tuple[dict[str, Any], ...]] = (
@@ -177,6 +179,7 @@ def honest_days(place: Place) -> tuple[list[list[bytes]], dict[str, Account]]:
             for at, call in enumerate(make(Random(seed), Random(f"{seed}/{index}"), index)):
                 day = int((call.at - place.begin) // DAY)
                 if 0 <= day < len(days):
+                    complete(place, call, noise)
                     accounts.setdefault(call.account.account, call.account)
                     days[day].append(line(call, f"{index}/{at}", noise))
     for rows in days:

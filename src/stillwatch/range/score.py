@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pyarrow.parquet as pq
 
-from stillwatch.range.spec import SpecError
+from stillwatch.range.errors import SpecError
 
 
 class CampaignScore(msgspec.Struct, frozen=True):
@@ -86,3 +86,36 @@ def score_world(world: Path, found: Path) -> WorldScore:
         len(ordinary),
         len(ordinary & set().union(*by_found.values())) if by_found else 0,
     )
+
+
+class LeadScore(msgspec.Struct, frozen=True):
+    """What the first leads hold.  ``rings`` are shares of each ring's accounts in leads of which the ring is at least half; None where no leads were written."""
+
+    leads: int
+    rings: dict[str, float]
+    honest: int  # honest accounts in any of them
+
+
+def score_leads(world: Path, found: Path, *, first: int = 20) -> LeadScore | None:
+    """Compare the first lines of ``found``/leads.jsonl, each with ``accounts``, with the truth of ``world``.
+
+    Raises:
+        SpecError: the truth is missing, or a lead cannot be read.
+    """
+    try:
+        with (world / "truth_accounts.csv").open(newline="") as text:
+            ring = {r["account"]: r["campaign"] for r in csv.DictReader(text)}
+        lines = (found / "leads.jsonl").read_text(encoding="utf-8").splitlines()[:first] if (found / "leads.jsonl").exists() else None
+        leads = None if lines is None else [set(msgspec.json.decode(one)["accounts"]) for one in lines]
+    except (OSError, KeyError, TypeError, msgspec.DecodeError) as error:
+        raise SpecError(
+            f"{found}: leads cannot be judged ({error}); name a world of the range and the --out of `stillwatch detect`"
+        ) from None
+    if leads is None:
+        return None
+    shares = {}
+    for name in sorted({r for r in ring.values() if r}):
+        own = {a for a, r in ring.items() if r == name}
+        held = set().union(*(one for one in leads if len(one & own) * 2 >= len(one)))
+        shares[name] = len(held & own) / len(own)
+    return LeadScore(len(leads), shares, sum(not ring.get(a) for a in set().union(*leads)))

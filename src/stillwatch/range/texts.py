@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 THINGS: Final = [
     "bicycle",
@@ -217,9 +217,10 @@ FIELDS: Final = [
 ]
 
 Rng = Random
+T = TypeVar("T")
 
 
-def pick(rng: Rng, words: Sequence[str]) -> str:
+def pick(rng: Rng, words: Sequence[T]) -> T:
     """One of ``words``."""
     return words[int(rng.random() * len(words))]
 

@@ -25,6 +25,7 @@ from stillwatch.range.campaigns import campaigns
 from stillwatch.range.honest import honest
 from stillwatch.range.people import Account, Call, Place
 from stillwatch.range.spec import WorldSpec
+from stillwatch.range.talk import answer
 from stillwatch.range.texts import Rng, clause
 
 _ACCOUNT: Final = ("account", "created_at", "email", "payment_fingerprint", "country", "plan", "programme", "org", "verified")
@@ -53,14 +54,15 @@ class _Piece:
 
 
 def payload(call: Call, number: str, rng: Rng) -> tuple[str, bytes]:
-    """(id, ``StandardLoggingPayload`` as JSON) with the fields that LiteLLM writes; the reply is a few words, for detection does not look at it."""
+    """(id, ``StandardLoggingPayload`` as JSON) with the fields that LiteLLM writes; a call without a reply of its own gets a few words."""
     who = call.account
     ident = f"chatcmpl-{blake2b(f'{who.account}/{call.at}/{number}'.encode(), digest_size=12).hexdigest()}"
-    sent = sum(len(m["content"]) for m in call.messages) // 4
+    sent, got = sum(len(m["content"]) for m in call.messages) // 4, len(call.reply) // 4 or 20
     took = 0.4 + rng.expovariate(1 / 1.5)
+    reply = call.reply or clause(rng)
     return ident, _ENCODE({
         "id": ident, "trace_id": ident, "call_type": "acompletion", "stream": call.stream == "chat", "response_cost": round(sent * 1e-6, 8),
-        "status": "success", "custom_llm_provider": call.path, "total_tokens": sent + 20, "prompt_tokens": sent, "completion_tokens": 20,
+        "status": "success", "custom_llm_provider": call.path, "total_tokens": sent + got, "prompt_tokens": sent, "completion_tokens": got,
         "startTime": round(call.at, 4), "endTime": round(call.at + took, 4), "completionStartTime": round(call.at + took / 2, 4), "response_time": round(took, 4),
         "model": call.model, "model_group": call.model, "api_base": "https://api.lab.example/v1",
         "metadata": {
@@ -71,9 +73,22 @@ def payload(call: Call, number: str, rng: Rng) -> tuple[str, bytes]:
         },
         "cache_hit": False, "request_tags": [], "end_user": call.end_user, "requester_ip_address": call.address, "user_agent": call.agent or None,
         "messages": call.messages,
-        "response": {"id": ident, "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": clause(rng)}}]},
+        "response": {"id": ident, "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": reply}}]},
         "error_str": None, "model_parameters": call.params,
     })  # fmt: skip
+
+
+def complete(place: Place, call: Call, rng: Rng) -> None:
+    """Add what the world's logs hold of every call: an answer with content, an organisation id for accounts that declared none."""
+    spec, who = place.spec, call.account
+    if spec.answers and not call.reply:
+        # At temperature 0 the same question gets the same answer, whoever asks.
+        same = call.params.get("temperature") == 0
+        call.reply = answer(Random(str(call.messages)) if same else rng)
+    if spec.organisations != "none" and not who.org:
+        mark = blake2b(f"{place.seed}/{who.account}".encode(), digest_size=5, person=b"range-org").hexdigest()
+        if spec.organisations == "all" or int(mark, 16) % 2:
+            who.org = f"org-{mark}"
 
 
 def line(call: Call, number: str, rng: Rng) -> bytes:
@@ -104,6 +119,7 @@ def _make(place: Place, path: Path, piece: _Piece) -> tuple[Path, int, list[Acco
             continue
         noise = Random(f"{seed}/noise/{index}")
         for at, call in enumerate(make(Random(seed), Random(f"{seed}/{index}"), index)):
+            complete(place, call, noise)
             accounts.setdefault(call.account.account, call.account)
             streams[call.stream] += 1
             rows.append(line(call, f"{index}/{at}", noise))
