@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 DAY: Final = 86400.0
 MISSING: Final = -1
+#: Payment account references that may stand beside one fingerprint: one, and one more for a slip of the export.
+REFERENCES_OF_ONE_CARD: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def owners(activity: pa.Table, accounts: pa.Table, addresses: pa.Table) -> tuple
         addresses: account, address_ref (see ``link.account_addresses``).
 
     Returns:
-        (table account, who, owner; a joined record per account, in order of ``who``; its ``relation`` says which tie, if any).
+        (table account, who, owner; a joined record per account, in order of ``who``; its ``relation`` says which tie, if any, its ``card`` which card pays).
     """
     records: dict[str, dict[str, object]] = {r["account"]: r for r in accounts.to_pylist()}
     rows = sorted(activity.to_pylist(), key=lambda r: str(r["account"]))
@@ -118,14 +120,15 @@ def owners(activity: pa.Table, accounts: pa.Table, addresses: pa.Table) -> tuple
         known = records.get(r["account"], {})
         seen = {k: r[k] for k in ("account", "calls", "first", "last", "end_users")}
         joined.append({**known, **seen, "org_ref": r["org_ref"] or known.get("org_ref")})
+    _name_cards(joined)
     payers, campuses = _payers(joined), _institutions(joined, addresses)
     codes: dict[str, int] = {}
     owner = []
     for r in joined:
         if r["org_ref"]:
             name, relation = f"org:{r['org_ref']}", "organisation"
-        elif str(r.get("payment_ref")) in payers:
-            name, relation = f"payer:{r['payment_ref']}", "payer"
+        elif str(r["card"]) in payers:
+            name, relation = f"payer:{r['card']}", "payer"
         elif str(r.get("mail_domain_ref")) in campuses and r.get("verified") is not False:
             name, relation = f"institution:{r['mail_domain_ref']}", "institution"
         else:
@@ -134,6 +137,34 @@ def owners(activity: pa.Table, accounts: pa.Table, addresses: pa.Table) -> tuple
         owner.append(codes.setdefault(name, len(codes)))
     table = pa.table({"account": [str(r["account"]) for r in joined], "who": np.arange(len(joined)), "owner": np.array(owner, np.int64)})
     return table, joined
+
+
+def _name_cards(joined: list[dict[str, object]]) -> None:
+    """Give every record a ``card``, None where unknown: equal where the processor's fingerprint or the payment account reference is equal, also through others.
+
+    A processor's fingerprint of one card differs from one merchant account to the next, and a card that is issued anew keeps only its reference; so either
+    joins.  A fingerprint beside many references is no card's (a default, or the name of a brand) and joins nothing.
+    """
+    beside: dict[object, set[object]] = {}
+    for r in joined:
+        if r.get("payment_ref") and r.get("par_ref"):
+            beside.setdefault(r["payment_ref"], set()).add(r["par_ref"])
+    parent: dict[object, object] = {}
+
+    def root(value: object) -> object:
+        while (above := parent.setdefault(value, value)) != value:
+            parent[value] = value = parent[above]
+        return value
+
+    for r in joined:
+        r["card"] = r.get("payment_ref") or r.get("par_ref")
+        if r.get("par_ref") and len(beside.get(r.get("payment_ref"), ())) > REFERENCES_OF_ONE_CARD:
+            r["card"] = r["par_ref"]
+        elif r.get("par_ref") and r.get("payment_ref"):
+            one, other = sorted((root(r["payment_ref"]), root(r["par_ref"])), key=str)
+            parent[other] = one
+    for r in joined:
+        r["card"] = root(r["card"]) if r["card"] else None
 
 
 def _by(joined: list[dict[str, object]], field: str) -> dict[str, list[dict[str, object]]]:
@@ -148,11 +179,11 @@ def _payers(joined: list[dict[str, object]]) -> set[str]:
     """Cards whose holders are all verified and share a mail domain that no other card uses."""
     by_domain = _by(joined, "mail_domain_ref")
     payers = set()
-    for card, of in _by(joined, "payment_ref").items():
+    for card, of in _by(joined, "card").items():
         domains = {str(r.get("mail_domain_ref")) for r in of}
         if len(of) > 1 and len(domains) == 1 and all(r.get("verified") for r in of):
             fellows = by_domain.get(domains.pop(), [])
-            if fellows and all(str(r.get("payment_ref")) == card for r in fellows):
+            if fellows and all(str(r["card"]) == card for r in fellows):
                 payers.add(card)
     return payers
 
@@ -167,7 +198,7 @@ def _institutions(joined: list[dict[str, object]], addresses: pa.Table) -> set[s
         # Where nobody says who is verified, the honest course has the benefit of the doubt.
         if len(of) < 5 or sum(r.get("verified") is False for r in of) > 0.05 * len(of):
             continue
-        cards = [str(r["payment_ref"]) for r in of if r.get("payment_ref")]
+        cards = [str(r["card"]) for r in of if r["card"]]
         tally = Counter(a for r in of for a in used.get(str(r["account"]), ()))
         few = {a for a, _ in tally.most_common(max(3, len(of) // 10))}
         there = sum(bool(few.intersection(used.get(str(r["account"]), ()))) for r in of)
@@ -225,7 +256,7 @@ def describe(joined: list[dict[str, object]], owner: NDArray[np.int64], addresse
         verified_known=(int((verified >= 0).sum()), int((verified == 1).sum())),
         end_users=numbers("end_users").astype(np.int64),
         programme=trait(column("programme")),
-        payment=trait(column("payment_ref")),
+        payment=trait(column("card")),
         mail_domain=trait(column("mail_domain_ref")),
         mail_shape=trait(shapes),
         signup_day=trait([None if np.isnan(c) else str(int(c // DAY)) for c in created]),
