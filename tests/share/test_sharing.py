@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import stillwatch.share.release as door
 from stillwatch.share.desk import audit, sharing
 from stillwatch.share.desk.desk import Desk, DeskError, add_person, make_desk, open_desk
+from stillwatch.share.desk.traits import traits_of
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.hub.database import Database, open_database
 from stillwatch.share.hub.server import Hub, Limits
@@ -229,7 +230,7 @@ def test_traits_are_matched_through_blinding_and_go_with_the_retraction(labs: La
                 )
     released, told = {}, {}
     for lab, first in (("a", 0), ("b", 1)):
-        values = sharing.traits_of(tmp_path / f"{lab}.csv", names)
+        values, _ = traits_of(tmp_path / f"{lab}.csv", names, tmp_path / "no.key")
         assert "bystander-card" not in values["payment"]
         assert values["registration"] == ["domain ring.example"]
         released[lab] = labs.release(lab, replace(CAMPAIGN, first=CAMPAIGN.first - DAY * first))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -16,9 +16,15 @@ from stillwatch.records import Case
 from stillwatch.store import StateError
 from stillwatch.watch.evidence.explain import day
 from stillwatch.watch.flow import Progress, Settings, detect
-from stillwatch.watch.intake import IntakeError
+from stillwatch.watch.intake import IntakeError, mapping
 
 T = TypeVar("T")
+Column = Annotated[
+    list[str],
+    typer.Option(
+        metavar="KNOWN=THEIRS", help="What the accounts file calls a known column, such as created_at=signup; as often as need be."
+    ),
+]
 
 
 def stop(message: str) -> NoReturn:
@@ -27,6 +33,14 @@ def stop(message: str) -> NoReturn:
     console.print("[bold red]Error:[/bold red] ", end="")
     console.print(message, highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(2)
+
+
+def columns(words: list[str]) -> dict[str, str]:
+    """The mapping that ``--column`` words give.  Ends the command where one is of another form or name."""
+    try:
+        return mapping(words)
+    except IntakeError as error:
+        stop(str(error))
 
 
 def run(settings: Settings, console: Console, work: Callable[[Progress], T] | None = None) -> T | Case:

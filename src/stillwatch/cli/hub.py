@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 from rich.table import Table
 
-from stillwatch.cli.console import stop
+from stillwatch.cli.console import Column, stop
 from stillwatch.cli.serving import hand_over, log_as_json, serve
 from stillwatch.share.desk import audit, sharing
 from stillwatch.share.desk.desk import Desk, DeskError, open_desk, public_of, read_key, write_private
+from stillwatch.share.desk.traits import traits_of
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.hub.database import Database, HubError, open_database
 from stillwatch.share.hub.server import Hub, Limits
@@ -26,6 +27,7 @@ from stillwatch.share.net.access import ClientError, new_token
 from stillwatch.share.tlog.log import LogError
 from stillwatch.share.tokens.oprf import ProofError
 from stillwatch.share.tokens.seal import Context
+from stillwatch.watch.intake import IntakeError, mapping
 
 hub_app = typer.Typer(no_args_is_help=True, help="The neutral exchange: its server, and a member's dealings with it.")
 audit_app = typer.Typer(no_args_is_help=True, help="What counsel needs.")
@@ -335,9 +337,11 @@ def contribute_command(
     desk: DeskDir,
     found: Annotated[Path, typer.Option(help="What detect wrote with --out.")],
     evidence: Annotated[str, typer.Option(help="The campaign found here that was released.")],
-    accounts: Annotated[Path, typer.Option(help="Sign-up records, CSV.")],
+    accounts: Annotated[Path, typer.Option(help="Sign-up records, CSV or Parquet.")],
     key_holder: Annotated[list[str], typer.Option(help="Address of a key-holder; as many as the key is split among need be.")],
     key_holder_token: Annotated[list[Path], typer.Option(help="File with the token for each, in the same order.")],
+    column: Column = [],  # noqa: B006 - never changed
+    key: Annotated[Path | None, typer.Option(help="Identity key of that run. Default: identity.key in --found.")] = None,
 ) -> None:
     """Blind the traits of a campaign's accounts and have the hub match them; only who sent a trait too is told."""
     home = opened(desk)
@@ -347,13 +351,15 @@ def contribute_command(
             stop(f"{folder.name}: not sent yet; release it first")
         table = pq.read_table(found / "accounts.parquet", columns=["account", "campaign"]).to_pylist()
         members = [r["account"] for r in table if r["campaign"] == own.id]
-        values = sharing.traits_of(accounts, members)
+        values, notices = traits_of(accounts, members, key or found / "identity.key", mapping(column))
         holders = key_holders(key_holder, key_holder_token)
         days = [datetime.fromtimestamp(t, UTC).date() for t in (own.first, own.last)]
         context = Context(folder.name, days[0], days[1])
         told = sharing.contribute(home, context, values, len(members), connected(home), holders, time.time())
-    except (DeskError, ClientError, ProofError, OSError) as error:
+    except (DeskError, IntakeError, ClientError, ProofError, OSError) as error:
         stop(str(error))
+    for notice in notices:
+        Console(stderr=True).print(f"Note: {notice}", highlight=False, markup=False, soft_wrap=True)
     for trait, said in told.items():
         print(f"{trait}: {said['taken']} traits sent, {said['answered']} of them at quorum")
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from stillwatch import __version__
-from stillwatch.cli.console import run, stop
+from stillwatch.cli.console import Column, columns, run, stop
 from stillwatch.cli.hub import hub_app
 from stillwatch.cli.key_holder import key_holder_app
 from stillwatch.cli.pool import pool_app
@@ -61,10 +61,11 @@ def detect_command(
     window: Annotated[
         float | None, typer.Option(min=0.01, help="Look only at so many days up to the newest call; --state forgets the rest.")
     ] = None,
+    column: Column = [],  # noqa: B006 - never changed
 ) -> None:
     """Find distillation campaigns in API logs."""
     console = Console(stderr=True)
-    run(Settings(logs, out, accounts, key, max_false_alarms, show_text, state=state, window=window), console)
+    run(Settings(logs, out, accounts, key, max_false_alarms, show_text, state=state, window=window, columns=columns(column)), console)
 
 
 @app.command("explain")

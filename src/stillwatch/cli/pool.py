@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from stillwatch.cli.console import run, stop, table
+from stillwatch.cli.console import Column, columns, run, stop, table
 from stillwatch.cli.hub import connected, key_holders
 from stillwatch.cli.story import play
 from stillwatch.share.desk.desk import DeskError, open_desk
@@ -36,9 +36,10 @@ def send_command(
     key_holder: Annotated[list[str], typer.Option(help="Address of a key-holder; as many as the key is split among need be.")],
     key_holder_token: Annotated[list[Path], typer.Option(help="File with the token for each, in the same order.")],
     max_false_alarms: Alarms = 0.01,
+    column: Column = [],  # noqa: B006 - never changed
 ) -> None:
     """First look: detect alone, then send the traits of suspects for matching, blinded and padded."""
-    settings = Settings(logs, out, accounts, max_false_alarms=max_false_alarms)
+    settings = Settings(logs, out, accounts, max_false_alarms=max_false_alarms, columns=columns(column))
     try:
         home = open_desk(desk)
         holders = key_holders(key_holder, key_holder_token)
@@ -53,9 +54,9 @@ def send_command(
 
 
 @pool_app.command("look")
-def look_command(logs: Logs, out: Out, accounts: Accounts, desk: DeskDir, max_false_alarms: Alarms = 0.01) -> None:
+def look_command(logs: Logs, out: Out, accounts: Accounts, desk: DeskDir, max_false_alarms: Alarms = 0.01, column: Column = []) -> None:  # noqa: B006
     """Second look: detect with what partners' suspicions share, beside one's own evidence; the rest is a queue."""
-    settings = Settings(logs, out, accounts, max_false_alarms=max_false_alarms)
+    settings = Settings(logs, out, accounts, max_false_alarms=max_false_alarms, columns=columns(column))
     try:
         home = open_desk(desk)
         hub = connected(home)

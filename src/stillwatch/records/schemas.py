@@ -54,7 +54,7 @@ CALLS: Final = _schema(
 #: The sign-up record of an account.
 ACCOUNTS: Final = _schema(
     "accounts",
-    1,
+    2,
     [
         pa.field("account", _string, nullable=False),
         pa.field("created_at", pa.float64()),
@@ -66,6 +66,7 @@ ACCOUNTS: Final = _schema(
         pa.field("programme", _string),
         pa.field("org_ref", _string),
         pa.field("verified", pa.bool_()),
+        pa.field("par_ref", _string),  # payment account reference: one for a card at all its merchants (version 2)
     ],
 )
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import doctest
-import gzip
 import json
 import stat
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from stillwatch.records import ACCOUNTS
 from stillwatch.watch.intake import (
     Identity,
     IntakeError,
@@ -22,7 +18,6 @@ from stillwatch.watch.intake import (
     load_or_create_key,
     mail_shape,
     parameters,
-    read_accounts,
 )
 
 KEY = bytes(range(32))
@@ -85,45 +80,6 @@ def test_addresses() -> None:
 )
 def test_mail_shape(local: str, shape: str) -> None:
     assert mail_shape(local) == shape
-
-
-CSV = "account,created_at,email,payment_fingerprint,country,plan,programme,org,verified,extra\n"
-
-
-def test_accounts_csv(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    text = CSV + "u-1,1786314349.674,J@x.example,p,XX,paygo,,o,0,\nu-2,1786314349674,,,,,,,yes,\nu-3,2026-08-09T20:25:49Z,,,,,,,,\n"
-    text += "u-4\n\n,5,,,,,,,,\nu-5,soon,,,,,,,,\nu-6,,,,,,,,maybe,\nu-1,,,q,,pro,edu,,1,\nu-7,,,,,,,,,,,surplus\n"
-    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
-    quarantine, a = Quarantine.memory(), Identity(KEY)
-    table = read_accounts(path, a, quarantine)
-    assert table.schema.equals(ACCOUNTS, check_metadata=True)
-    rows = {r["account"]: r for r in table.to_pylist()}
-    assert sorted(rows) == ["u-1", "u-2", "u-3", "u-4"]
-    assert rows["u-1"]["payment_ref"] == a.ref("payment", "q") and rows["u-1"]["verified"] is True and rows["u-1"]["plan"] == "pro"
-    assert rows["u-2"]["created_at"] == 1786314349.674 and rows["u-2"]["verified"] is True and rows["u-3"]["verified"] is None
-    assert [(e["line"], e["field"]) for e in quarantine.entries] == [
-        (7, "account"), (8, "created_at"), (9, "verified"), (10, "account"), (11, ""),
-    ]  # fmt: skip
-    assert "XX" not in str(rows)
-
-
-def test_accounts_other_forms(tmp_path: Path) -> None:
-    a = Identity(KEY)
-    (tmp_path / "semi.csv.gz").write_bytes(gzip.compress(b"Account;email;org\nu-1;j@x.example;o\n"))
-    pq.write_table(pa.table({"account": ["u-1"], "email": ["j@x.example"], "org": ["o"], "country": ["XX"]}), tmp_path / "p.parquet")
-    one = read_accounts(tmp_path / "semi.csv.gz", a, Quarantine.memory())
-    assert one.equals(read_accounts(tmp_path / "p.parquet", a, Quarantine.memory()))
-    assert one.to_pylist()[0]["org_ref"] == a.ref("org", "o")
-    for data in (b"user,email\n1,2\n", b""):
-        (tmp_path / "bad.csv").write_bytes(data)
-        with pytest.raises(IntakeError, match="no column 'account'"):
-            read_accounts(tmp_path / "bad.csv", a, Quarantine.memory())
-    (tmp_path / "bad.csv").write_bytes(b"PAR1 not")
-    with pytest.raises(IntakeError, match="accounts file"):
-        read_accounts(tmp_path / "bad.csv", a, Quarantine.memory())
-    with pytest.raises(IntakeError, match="gone"):
-        read_accounts(tmp_path / "gone.csv", a, Quarantine.memory())
 
 
 def test_quarantine_file_appears_on_close_only(tmp_path: Path) -> None:

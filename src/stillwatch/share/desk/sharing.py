@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -24,7 +23,6 @@ from stillwatch.share.tokens import seal
 from stillwatch.share.wire import stix as wire
 from stillwatch.share.wire.vocabulary import RELEASE
 from stillwatch.watch.evidence import campaign_from_json
-from stillwatch.watch.intake import canonical
 
 #: Why each class of content stays.
 STAYS: Final = {
@@ -285,27 +283,6 @@ def decide(desk: Desk, campaign: str, action: str, by: str, evidence: records.Ca
     proof = {"campaign": evidence.id, "own_bits": round(door.own_bits(evidence), 1)} if evidence else None
     desk.record("decision", {"campaign": campaign, "action": action, "by": by, "evidence": proof, "note": note}, now)
     return len(desk.ledger()) - 1
-
-
-def traits_of(accounts: Path, wanted: Iterable[str]) -> dict[str, list[str]]:
-    """Canonical values by kind of trait, of the accounts of a campaign only.
-
-    Values are brought to one form (NFKC, folded, no outer blanks), for labs must come to the same bytes.  Mail domains count only where at least two of the
-    accounts share one, so that no single person's provider is matched.
-    """
-    names, payment, domains = set(wanted), set(), list[str]()
-    try:
-        with accounts.open(newline="", encoding="utf-8-sig") as f:
-            for row in csv.DictReader(f):
-                if row.get("account") not in names:
-                    continue
-                if row.get("payment_fingerprint"):
-                    payment.add(canonical(row["payment_fingerprint"]))
-                if "@" in (row.get("email") or ""):
-                    domains.append(canonical(row["email"].rpartition("@")[2]))
-    except OSError as error:
-        raise DeskError(f"{accounts}: cannot be read ({error.strerror}); name the sign-up records as CSV") from None
-    return {"payment": sorted(payment), "registration": sorted({f"domain {d}" for d in domains if domains.count(d) > 1})}
 
 
 def contribute(

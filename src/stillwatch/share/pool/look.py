@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stillwatch.records import Case
+from stillwatch.share.desk.traits import payment_traits
 from stillwatch.store import Engine
 from stillwatch.watch import campaign
 from stillwatch.watch.detect.read import Progress, Settings, read
@@ -89,8 +90,8 @@ def _traits(pop: campaign.Population, joined: Sequence[Mapping[str, object]], id
     few = max(3, len(pop.accounts) // 100)
     for who, row in enumerate(joined):
         mine: dict[str, frozenset[str]] = {}
-        if card := identity.plain(str(row.get("payment_ref"))):
-            mine["payment"] = frozenset({canonical(card)})
+        if cards := payment_traits(identity.plain(str(row.get("payment_ref"))), identity.plain(str(row.get("par_ref")))):
+            mine["payment"] = cards
         box, domain = identity.plain(str(row.get("mail_ref"))), identity.plain(str(row.get("mail_domain_ref")))
         named = {f"mail {canonical(box)}"} if box else set()
         code = pop.mail_domain.codes[who]

@@ -20,6 +20,8 @@ CHECKED: Final = 0.8
 #: Accounts of a household on one card, and of a small firm on one card and one domain.
 HOUSEHOLD: Final = 8
 FIRM: Final = 25
+#: Payment account references that may stand beside one fingerprint: one, and one more for a slip of the export.
+REFERENCES_OF_ONE_CARD: Final = 2
 
 
 def owners(activity: pa.Table, accounts: pa.Table, addresses: pa.Table) -> tuple[pa.Table, list[Row]]:
@@ -38,7 +40,7 @@ def owners(activity: pa.Table, accounts: pa.Table, addresses: pa.Table) -> tuple
         addresses: account, address_ref (see ``link.account_addresses``).
 
     Returns:
-        (table account, who, owner; a joined record per account, in order of ``who``; its ``relation`` says which tie, if any).
+        (table account, who, owner; a joined record per account, in order of ``who``; its ``relation`` says which tie, if any, its ``card`` which card pays).
     """
     records: dict[str, Row] = {r["account"]: r for r in accounts.to_pylist()}
     joined: list[Row] = []
@@ -46,11 +48,12 @@ def owners(activity: pa.Table, accounts: pa.Table, addresses: pa.Table) -> tuple
         known = records.get(r["account"], {})
         seen = {k: r[k] for k in ("account", "calls", "first", "last", "end_users")}
         joined.append({**known, **seen, "org_ref": r["org_ref"] or known.get("org_ref")})
+    _name_cards(joined)
     used: dict[str, set[str]] = {}
     for account, address in zip(addresses.column("account").to_pylist(), addresses.column("address_ref").to_pylist(), strict=True):
         used.setdefault(account, set()).add(address)
     users = Counter(a for mine in used.values() for a in mine)
-    domains, cards = _by(joined, "mail_domain_ref"), _by(joined, "payment_ref")
+    domains, cards = _by(joined, "mail_domain_ref"), _by(joined, "card")
     began = min((_number(r["first"]) for r in joined), default=0.0)
     organisations = {o for o, of in _by(joined, "org_ref").items() if _corroborated(of, domains)}
     payers = {c for c, of in cards.items() if _payer(of, domains)}
@@ -62,18 +65,46 @@ def owners(activity: pa.Table, accounts: pa.Table, addresses: pa.Table) -> tuple
         relation = ""
         if r["org_ref"] in organisations:
             name, relation = f"org:{r['org_ref']}", "organisation"
-        elif r.get("payment_ref") in payers:
-            name, relation = f"payer:{r['payment_ref']}", "payer"
+        elif r["card"] in payers:
+            name, relation = f"payer:{r['card']}", "payer"
         elif r.get("mail_domain_ref") in campuses and r.get("verified") is True:
             name, relation = f"institution:{r['mail_domain_ref']}", "institution"
-        elif r.get("payment_ref") in houses:
-            name = f"house:{r['payment_ref']}"
+        elif r["card"] in houses:
+            name = f"house:{r['card']}"
         else:
             name = f"account:{r['account']}"
         r["relation"] = relation
         owner.append(codes.setdefault(name, len(codes)))
     table = pa.table({"account": [str(r["account"]) for r in joined], "who": np.arange(len(joined)), "owner": np.array(owner, np.int64)})
     return table, joined
+
+
+def _name_cards(joined: list[Row]) -> None:
+    """Give every record a ``card``, None where unknown: equal where the processor's fingerprint or the payment account reference is equal, also through others.
+
+    A processor's fingerprint of one card differs from one merchant account to the next, and a card that is issued anew keeps only its reference; so either
+    joins.  A fingerprint beside many references is no card's (a default, or the name of a brand) and joins nothing.
+    """
+    beside: dict[object, set[object]] = {}
+    for r in joined:
+        if r.get("payment_ref") and r.get("par_ref"):
+            beside.setdefault(r["payment_ref"], set()).add(r["par_ref"])
+    parent: dict[object, object] = {}
+
+    def root(value: object) -> object:
+        while (above := parent.setdefault(value, value)) != value:
+            parent[value] = value = parent[above]
+        return value
+
+    for r in joined:
+        r["card"] = r.get("payment_ref") or r.get("par_ref")
+        if r.get("par_ref") and len(beside.get(r.get("payment_ref"), ())) > REFERENCES_OF_ONE_CARD:
+            r["card"] = r["par_ref"]
+        elif r.get("par_ref") and r.get("payment_ref"):
+            one, other = sorted((root(r["payment_ref"]), root(r["par_ref"])), key=str)
+            parent[other] = one
+    for r in joined:
+        r["card"] = root(r["card"]) if r["card"] else None
 
 
 def _number(value: object) -> float:
@@ -124,7 +155,7 @@ def _household(of: Sequence[Row], used: Mapping[str, set[str]], users: Mapping[s
 
 def _institution(of: Sequence[Row], used: Mapping[str, set[str]], began: float) -> bool:
     """Verified members of one mail domain who call from few addresses between them and pay each for himself, at a domain known before the log begins."""
-    cards = [r["payment_ref"] for r in of if r.get("payment_ref")]
+    cards = [r["card"] for r in of if r["card"]]
     if len(of) < 5 or not _verified(of, 0.95) or len(cards) < CHECKED * len(of) or len(set(cards)) < 0.9 * len(cards):
         return False
     made = [_number(r["created_at"]) for r in of if r.get("created_at") is not None]

@@ -144,7 +144,7 @@ def describe(joined: list[dict[str, object]], owner: NDArray[np.int64], addresse
         verified_known=(int((verified >= 0).sum()), int((verified == 1).sum())),
         end_users=numbers("end_users").astype(np.int64),
         programme=trait(column("programme")),
-        payment=trait(column("payment_ref")),
+        payment=trait(column("card")),
         mail_domain=trait(column("mail_domain_ref")),
         mail_shape=trait(shapes),
         signup_day=trait([None if np.isnan(c) else str(int(c // DAY)) for c in created]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -36,12 +36,14 @@ class Settings:
     memory: str = "3GB"
     state: Path | None = None
     window: float | None = None  # days up to the newest call
+    columns: Mapping[str, str] = field(default_factory=dict)  # known column of the accounts file -> what the file calls it
 
     def command(self) -> str:
         """The command line that asks for this."""
         words = ["stillwatch", "detect", *self.logs]
         if self.accounts:
             words += ["--accounts", str(self.accounts)]
+        words += [w for known, theirs in self.columns.items() for w in ("--column", f"{known}={theirs}")]
         words += ["--out", str(self.out), "--max-false-alarms", f"{self.max_false_alarms:g}"]
         if self.state:
             words += ["--state", str(self.state)]
@@ -115,7 +117,10 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     progress.size(sum(f.stat().st_size for f in files))
 
     progress.enter("read and sketch")
-    accounts = read_accounts(settings.accounts, identity, quarantine) if settings.accounts else ACCOUNTS.empty_table()
+    accounts = ACCOUNTS.empty_table()
+    if settings.accounts:
+        accounts, report = read_accounts(settings.accounts, identity, quarantine, settings.columns)
+        notices += report.notices
     reader = Reader(identity, quarantine, progress=progress.read)
     changed = {str(f): f.stat().st_mtime_ns for f in files}
     for batch in reader.read(files):

@@ -10,6 +10,7 @@ import pyarrow as pa
 from stillwatch.records import ACCOUNTS, Notice
 from stillwatch.watch import campaign, link
 from stillwatch.watch.detect.read import Read
+from stillwatch.watch.intake import overlap
 from stillwatch.watch.link.steps import Frame
 
 HARNESS = ["client", "system", "tools"]
@@ -27,12 +28,20 @@ class People:
 
 
 def settle(read: Read) -> People:
-    """Join the log's accounts with the sign-up records and describe the population."""
+    """Join the log's accounts with the sign-up records and describe the population.
+
+    Raises:
+        IntakeError: not one account of the log is in the accounts file.
+    """
     read.progress.enter("accounts")
     engine, raw = read.engine, read.calls
+    activity = engine.fetch(link.activity(raw))
+    if read.settings.accounts:
+        met = overlap(activity.column("account").to_pylist(), read.accounts.column("account").to_pylist())
+        read.notices += met.check(read.settings.accounts)
     accounts = _with_mail(read.accounts, engine.fetch(link.mail_of(raw)))
     addresses = engine.fetch(link.account_addresses(raw)).sort_by([("account", "ascending"), ("address_ref", "ascending")])
-    owners, joined = campaign.owners(engine.fetch(link.activity(raw)), accounts, addresses)
+    owners, joined = campaign.owners(activity, accounts, addresses)
     calls = engine.keep("calls", link.with_owner(raw, engine.keep("owners", owners)))
     by_harness = engine.fetch(link.streams(link.harness_calls(calls), HARNESS))
     pop = campaign.describe(joined, owners.column("owner").to_numpy(), addresses, by_harness)

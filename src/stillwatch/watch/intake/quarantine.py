@@ -16,8 +16,8 @@ MOST_ENTRIES: Final = 100_000
 class Quarantine:
     """Collects what was rejected.  The file appears under its name on ``close`` only, by an atomic rename.
 
-    ``count`` is the number of entries, ``by_reason`` their number by "field: reason", ``repaired`` the number of lines kept after a
-    repair by reason. Used as a context manager it closes on success; after an exception the draft
+    ``count`` is the number of rejected lines, ``by_reason`` their number by "field: reason", ``blanked`` the number of fields left unknown in lines that
+    were kept, ``repaired`` the number of lines kept after a repair by reason. Used as a context manager it closes on success; after an exception the draft
     (``.partial``) stays, so that a broken run does not replace a good run's file.
     """
 
@@ -29,6 +29,7 @@ class Quarantine:
         self.count = 0
         self.by_reason: Counter[str] = Counter()
         self.repaired: Counter[str] = Counter()
+        self.blanked: Counter[str] = Counter()
         self.entries: list[dict[str, object]] = []  # only filled without a path
 
     @classmethod
@@ -51,10 +52,21 @@ class Quarantine:
         """Record one rejected line whose digest is known already (``excerpt`` of up to 200 characters, never content)."""
         self.count += 1
         self.by_reason[f"{field}: {reason}" if field else reason] += 1
+        self._enter(file, line, field, reason, excerpt, detail)
+
+    def blank(self, file: str, line: int | None, field: str, reason: str, detail: str = "") -> None:
+        """Record a field that counts as unknown; its row is kept, so that ``count`` stays (``blanked`` counts by "field: reason")."""
+        self.blanked[f"{field}: {reason}"] += 1
+        self._enter(file, line, field, f"{reason}; the field is left unknown", "", detail)
+
+    def _listed(self) -> int:
+        return sum(self.by_reason.values()) + sum(self.blanked.values())
+
+    def _enter(self, file: str, line: int | None, field: str, reason: str, excerpt: str, detail: str) -> None:
         text = f"{reason} ({detail})" if detail else reason
         entry: dict[str, object] = {"file": file, "line": line, "field": field, "reason": text[:400], "excerpt": excerpt[:200]}
         if self._file is not None:
-            if sum(self.by_reason.values()) <= MOST_ENTRIES:
+            if self._listed() <= MOST_ENTRIES:
                 self._file.write(json.dumps(entry, ensure_ascii=True) + "\n")
         elif self._path is None:
             self.entries.append(entry)
@@ -67,7 +79,7 @@ class Quarantine:
         """Write the file under its name.  A second call does nothing."""
         if self._file is None or self._path is None or self._draft is None:
             return
-        listed = sum(self.by_reason.values())
+        listed = self._listed()
         if listed > MOST_ENTRIES:
             rest = {
                 "file": "",
