@@ -5,6 +5,7 @@ from stillwatch.watch.intake.errors import IntakeError
 from stillwatch.watch.intake.identity import Identity, canonical, load_or_create_key, mail_shape
 from stillwatch.watch.intake.quarantine import Quarantine
 from stillwatch.watch.intake.reading import FileReport, Reader, expand, read_calls
+from stillwatch.watch.intake.tally import Tally, few_prompts
 
 __all__ = [
     "FileReport",
@@ -12,8 +13,10 @@ __all__ = [
     "IntakeError",
     "Quarantine",
     "Reader",
+    "Tally",
     "canonical",
     "expand",
+    "few_prompts",
     "load_or_create_key",
     "mail_shape",
     "read_accounts",
