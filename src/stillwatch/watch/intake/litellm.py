@@ -174,7 +174,9 @@ class CallReader:
             if len(roles) == 1:  # what the client asked is not there, only how it is to be answered
                 roles.append("user")
                 texts.append("")
-        self.tally.count(missing)
+        self.tally.calls += 1
+        if missing is not None:
+            self.tally.without[missing] += 1
         agent = word(p.user_agent) or known.agent
         address = word(p.requester_ip_address) or known.address
         if address is not None and "," in address:

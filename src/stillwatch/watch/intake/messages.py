@@ -10,22 +10,18 @@ a system text can be read, one empty "user" segment stands for it: the call's wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
 from stillwatch.watch.intake import withheld
+from stillwatch.watch.intake.withheld import CUT_MARK, LONGEST, reason
 
 Told = Callable[[str], None]
 
 
-class Prompt(NamedTuple):
-    """What a call holds of the client's words; ``missing`` says why the text is not known, and is None where it is."""
-
-    roles: list[str]
-    texts: list[str]
-    missing: str | None = None
-
+#: Roles, texts, and why the whole text is not known; None where it is.
+Prompt = tuple[list[str], list[str], str | None]
 
 _LEFT_OUT: Final = frozenset(("assistant", "tool", "function", "model", "ipython"))
 _SYSTEM: Final = frozenset(("system", "developer"))
@@ -41,6 +37,8 @@ _NOT_CLIENT_KEYS: Final = frozenset(
     ("toolResult", "toolUse", "functionResponse", "functionCall", "function_response", "function_call", "reasoningContent")
 )
 
+#: A gateway cuts texts that are longer than this.
+_CUT_FROM: Final = 500
 _DEEPEST: Final = 4
 LEFT_OUT: Final = "messages: a part without readable text was left out"
 CUT: Final = "messages: cut by the gateway, its note taken out of the text"
@@ -61,7 +59,7 @@ _messages = msgspec.json.Decoder(list[_Message]).decode
 
 
 def read(raw: bytes, told: Told) -> Prompt:
-    """Return the prompt in the undecoded JSON of ``messages``.
+    """Return the prompt in the undecoded JSON of ``messages``: roles, texts, and why the whole text is not known (None where it is).
 
     ``told`` gets a constant phrase when something was left out of a text that is otherwise known.  Raises msgspec.DecodeError or UnicodeDecodeError
     for broken JSON.
@@ -93,19 +91,18 @@ def _usual(messages: list[_Message]) -> Prompt | None:
         if m.type is not None or content is None or (role != "user" and role not in _SYSTEM):
             return None
         if isinstance(content, list):
-            if any(p.text is None or p.type not in ("text", "input_text") or _odd(p.text) for p in content):
+            if any(p.text is None or p.type not in ("text", "input_text") or reason(p.text) or CUT_MARK in p.text for p in content):
                 return None
             content = "\n".join([p.text for p in content if p.text is not None])
-        elif _odd(content):
+        elif len(content) <= LONGEST:
+            if reason(content) is not None:
+                return None
+        elif len(content) > _CUT_FROM and CUT_MARK in content:
             return None
         if content:
             roles.append("user" if role == "user" else "system")
             texts.append(content.replace("\0", " ") if "\0" in content else content)
-    return Prompt(roles, texts) if texts else None
-
-
-def _odd(text: str) -> bool:
-    return withheld.reason(text) is not None if len(text) <= withheld.LONGEST else withheld.CUT_MARK in text
+    return (roles, texts, None) if texts else None
 
 
 class _Taken:
@@ -118,28 +115,28 @@ class _Taken:
         self.cut = False
 
     def prompt(self, told: Told) -> Prompt:
-        reasons = [reason for role, reason in self.lost if role == "user"] or [reason for _, reason in self.lost]
+        reasons = [why for role, why in self.lost if role == "user"] or [why for _, why in self.lost]
         if self.cut:
             told(CUT)
         if not self.texts:
-            return Prompt([], [], reasons[0] if reasons else withheld.NOT_STORED)
+            return [], [], reasons[0] if reasons else withheld.NOT_STORED
         if any(role == "user" for role, _ in self.lost) and "user" not in self.roles:
-            return Prompt([*self.roles, "user"], [*self.texts, ""], reasons[0])
+            return [*self.roles, "user"], [*self.texts, ""], reasons[0]
         if self.lost:
             told(LEFT_OUT)
-        return Prompt(self.roles, self.texts)
+        return self.roles, self.texts, None
 
     def keep(self, role: str, content: Any) -> None:
         """Take the content of one message: a text, parts, or nothing."""
-        text, reason = _content(content)
-        if withheld.CUT_MARK in text:
+        text, why = _content(content)
+        if CUT_MARK in text:
             text = withheld.uncut(text)
             self.cut = True
         if text:
             self.roles.append(role)
             self.texts.append(text.replace("\0", " "))
-        if reason is not None:
-            self.lost.append((role, reason))
+        if why is not None:
+            self.lost.append((role, why))
 
     def take(self, value: Any, depth: int) -> None:
         if value is None or value in ({}, [], ""):
@@ -210,8 +207,8 @@ def text_of(content: Any) -> str:
 def _content(content: Any) -> tuple[str, str | None]:
     """Return (text, why something in it is none)."""
     if isinstance(content, str):
-        reason = withheld.reason(content)
-        return ("", reason) if reason else (content, None)
+        why = reason(content)
+        return ("", why) if why else (content, None)
     if isinstance(content, dict):
         content = content["parts"] if isinstance(content.get("parts"), list) else [content]
     if not isinstance(content, list):
@@ -238,9 +235,9 @@ def _content(content: Any) -> tuple[str, str | None]:
             text = part
         else:
             continue
-        reason = withheld.reason(text)
-        if reason:
-            lost = reason
+        why = reason(text)
+        if why:
+            lost = why
         elif text:
             out.append(text)
             written = True

@@ -186,13 +186,16 @@ class Reader:
     ) -> Iterator[pa.RecordBatch]:
         offset = block.offset + skipped
         read = calls.row
+        before = calls.tally.calls
         for number, line in enumerate(block.lines, block.number):
             try:
-                # Nearly always one line is one call.
-                for call in (line,) if opener is None else opener(line):
-                    row = read(call)
-                    report.calls += 1
-                    if gathered.add(row, len(line)):
+                if opener is None:  # nearly every file: a line is a call
+                    if gathered.add(read(line), len(line)):
+                        yield from gathered.rest()
+                else:
+                    for call in opener(line):
+                        gathered.add(read(call), len(call))
+                    if gathered.full:
                         yield from gathered.rest()
             except RowError as bad:
                 if line.strip(b" \t\r\n\0"):  # asked here, because a blank line is never a row
@@ -200,6 +203,7 @@ class Reader:
             except NotACall:
                 self.tally.looked_up += 1
             offset += len(line) + 1
+        report.calls += calls.tally.calls - before
 
     def _parquet(self, path: Path, report: FileReport, calls: CallReader, gathered: _Gathered) -> Iterator[pa.RecordBatch]:
         file = pq.ParquetFile(path)
@@ -231,6 +235,7 @@ class _Gathered:
         self._most_bytes = size
         self._rows: list[Row] = []
         self._bytes = 0
+        self.full = False
 
     def add(self, row: Row, size: int) -> bool:
         """Take a row and the bytes of its line; return True when the batch is full."""
@@ -239,15 +244,15 @@ class _Gathered:
         if self._bytes >= self._most_bytes:
             # A line is mostly reply and fields; only when the lines are too much are the texts that stay measured.
             self._bytes = sum(sum(map(len, r.segments)) + len(r.tools or "") for r in self._rows)
-            if self._bytes >= self._most_bytes // 2:
-                return True
-        return len(self._rows) >= self._most
+            self.full = self._bytes >= self._most_bytes // 2
+        self.full = self.full or len(self._rows) >= self._most
+        return self.full
 
     def rest(self) -> Iterator[pa.RecordBatch]:
         """Yield what is held as one batch, if anything."""
         if self._rows:
             made = batch(self._rows)
-            self._rows, self._bytes = [], 0
+            self._rows, self._bytes, self.full = [], 0, False
             yield made
 
 

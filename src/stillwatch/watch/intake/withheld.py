@@ -34,17 +34,20 @@ _SIGN: Final = re.compile(
     rf"(?:\w+ ){{0,3}}{_VERB}(?: \w+){{0,4}}"
     r"|(?:input )?(?:image|audio|video|file|document|picture|photo|attachment)s?(?: url)?|media|binary(?: data)?"
 )
-_MASK: Final = re.compile(r"[*•·●█▇■▪#_xX\s-]{3,}")
+_MASKS: Final = "*•·●█▇■▪#_-"
+_MASK: Final = re.compile(rf"[{re.escape(_MASKS)}xX\s]{{3,}}")
 _HEX: Final = re.compile(r"(?:0x)?(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})", re.IGNORECASE)
 _NAMED: Final = re.compile(
     r"(?:hmac[-_:]?)?(?:sha[-_]?\d{1,3}(?:[-_/]\d{3})?|md5|blake[23][bs]?(?:[-_]?\d+)?|xxh\w*|hash|digest)[-:=\s$]+[\w+/=-]{16,}",
     re.IGNORECASE,
 )
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{43}=")
-#: How a placeholder that begins with a letter may begin; the usual prompt is told by this one look.
-_STARTS: Final = (
-    "redact", "the ", "user", "client", "llm", "input", "request", "message", "prompt", "chat", "content", "text", "body", "data", "value",
-    "default", "object", "xxx", "sha", "md5", "hmac", "blake", "hash", "digest",
+#: The first four letters of every placeholder that begins with a letter; the usual prompt is told from one by this look.
+HEADS: Final = frozenset(
+    (
+        "reda", "the ", "user", "clie", "llm ", "llm-", "llm_", "inpu", "requ", "mess", "prom", "chat", "cont", "text", "body", "data", "valu", "defa",
+        "obje", "xxx", "xxxx", "xxx ", "sha1", "sha2", "sha3", "sha5", "sha-", "sha_", "md5:", "md5-", "md5=", "md5 ", "hmac", "blak", "hash", "dige",
+    )
 )  # fmt: skip
 _OPEN: Final = "[<({*_|"
 _SEPARATORS: Final = str.maketrans("_-:", "   ")
@@ -66,9 +69,14 @@ def reason(text: str) -> str | None:
     """
     if len(text) > LONGEST:
         return None
-    plain = text if text[:1] > " " else text.strip()
-    if plain[:1].isalnum() and not plain[:7].lower().startswith(_STARTS) and (len(plain) < 16 or " " in plain[:40]):
-        return None
+    if text[:4].lower() not in HEADS:
+        first = text[:1]
+        if first.isalnum():
+            if len(text) < 16 or not text.isascii() or text.find(" ", 0, 16) >= 0:
+                return None  # neither a phrase of ours nor a digest
+        elif first not in _EDGE and first not in _MASKS:
+            return None
+    plain = text.strip()
     if not plain:
         return None
     if _HEX.fullmatch(plain) or _NAMED.fullmatch(plain) or _BASE64.fullmatch(plain):
