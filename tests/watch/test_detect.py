@@ -19,7 +19,7 @@ from stillwatch.records import ACCOUNT_RESULTS, ATTRIBUTED
 from stillwatch.watch.flow import Progress, Settings, detect
 from stillwatch.watch.intake import IntakeError
 
-NOW = 1.79e9
+NOW = 1.8e9
 
 
 @pytest.fixture(scope="module")
