@@ -49,7 +49,7 @@ def hash_column(column: pa.Array) -> NDArray[np.int64]:
 
 def _mixed(*parts: NDArray[np.int64]) -> NDArray[np.int64]:
     """One well-mixed hash of several for each row (the finaliser of SplitMix64, after each)."""
-    h = np.zeros(len(parts[0]), np.uint64)
+    h = np.ones(len(parts[0]), np.uint64)
     for part in parts:
         h = h + np.uint64(0x9E3779B97F4A7C15) ^ part.view(np.uint64)
         h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
