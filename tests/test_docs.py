@@ -126,7 +126,7 @@ def test_chromium_shows_the_report_without_errors(tmp_path: Path) -> None:
     from stillwatch.watch.flow import Progress, Settings, detect
 
     build_world(small_world(), seed=7, out=tmp_path)
-    detect(Settings([str(tmp_path / "calls.jsonl.gz")], tmp_path / "found", tmp_path / "accounts.csv"), Progress(), now=1.78e9)
+    detect(Settings([str(tmp_path / "calls.jsonl.gz")], tmp_path / "found", tmp_path / "accounts.csv"), Progress(), now=1.8e9)
     flags = [
         "--headless",
         "--no-sandbox",

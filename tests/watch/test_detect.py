@@ -19,7 +19,7 @@ from stillwatch.records import ACCOUNT_RESULTS, ATTRIBUTED
 from stillwatch.watch.flow import Progress, Settings, detect
 from stillwatch.watch.intake import IntakeError
 
-NOW = 1.78e9
+NOW = 1.8e9
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_repeated_ids_are_counted_once(world: Path, found: Path, tmp_path: Path)
     copy.write_bytes(log.read_bytes())
     case = detect(Settings([str(log), str(copy)], tmp_path / "out", world / "accounts.csv", found / "identity.key"), Progress(), now=NOW)
     assert case.run.rejected == case.run.calls
-    assert any("repeat an id" in n.text for n in case.run.notices)
+    assert any("repeat a call" in n.text for n in case.run.notices)
     assert (tmp_path / "out" / "campaigns.jsonl").read_text() == (found / "campaigns.jsonl").read_text()
 
 

@@ -24,7 +24,7 @@ from stillwatch.range.spec import Batch, Chat, Hackathon, Honest, Reseller
 from stillwatch.store import StateError
 from stillwatch.watch.flow import Progress, Settings, detect
 
-NOW = 1.78e9
+NOW = 1.8e9
 SPEC = WorldSpec(
     honest=Honest(
         chat=Chat(accounts=150, tail=2.0), batch=Batch(keys=3, calls=20), hackathon=Hackathon(people=8), reseller=Reseller(users=10)

@@ -22,10 +22,11 @@ _string = pa.string()
 #: One request with its reply.  Rows of ``intake``; the texts live only in the spool.
 CALLS: Final = _schema(
     "calls",
-    1,
+    2,
     [
         pa.field("call_id", _string, nullable=False),
         pa.field("account", _string, nullable=False),
+        pa.field("key", _string),  # the API key as the log names it: its hash; where the log names no user, this is the account
         pa.field("at", pa.float64(), nullable=False),  # start of the request
         pa.field("ended", pa.float64()),
         pa.field("model", _string),
@@ -37,8 +38,7 @@ CALLS: Final = _schema(
         pa.field("mail_ref", _string),
         pa.field("mail_domain_ref", _string),
         pa.field("mail_shape", _string),  # shape of the local part, see intake.identity
-        pa.field("address_ref", _string),
-        pa.field("network_ref", _string),  # /24 (IPv4) or /48 (IPv6) of the address
+        pa.field("address_ref", _string),  # an IPv6 address counts by its /64
         pa.field("end_user_ref", _string),  # a reseller's own end user, as the client says
         pa.field("agent", _string),  # user agent
         pa.field("headers", _string),  # names of custom headers, sorted, comma-separated
@@ -47,7 +47,7 @@ CALLS: Final = _schema(
         pa.field("prompt_tokens", pa.int64()),
         pa.field("reply_tokens", pa.int64()),
         pa.field("roles", pa.list_(_string), nullable=False),  # one per segment: system | user
-        pa.field("segments", pa.list_(_text), nullable=False),  # client-written texts; replies and tool results are left out
+        pa.field("segments", pa.list_(_text), nullable=False),  # client-written texts; an empty user text: not known
     ],
 )
 
@@ -73,7 +73,7 @@ ACCOUNTS: Final = _schema(
 #: What is kept of a call once its text is gone.  Hashes are unsigned 64-bit values stored as int64 so that every engine can carry them.
 SKETCHES: Final = _schema(
     "sketches",
-    2,
+    3,
     [
         pa.field("call", pa.int64(), nullable=False),  # row number in the spool
         *[
@@ -81,11 +81,11 @@ SKETCHES: Final = _schema(
             for n in (
                 "call_id",
                 "account",
+                "key",
                 "at",
                 "model",
                 "org_ref",
                 "address_ref",
-                "network_ref",
                 "end_user_ref",
                 "status",
                 "mail_ref",
@@ -93,12 +93,14 @@ SKETCHES: Final = _schema(
                 "mail_shape",
             )
         ],
-        pa.field("order", pa.int64(), nullable=False),  # hash of call_id: a sampling order that no line order changes
+        pa.field(
+            "order", pa.int64(), nullable=False
+        ),  # hash of id, account, time and text: a sampling order that neither line order nor a client changes
         pa.field("client", pa.int64(), nullable=False),  # agent, header names, sampling parameters
         pa.field("agent", pa.int64(), nullable=False),
         pa.field("system", pa.int64(), nullable=False),  # 0 = none
         pa.field("tools", pa.int64(), nullable=False),  # 0 = none
-        pa.field("text", pa.int64(), nullable=False),  # hash of the whole normalised prompt
+        pa.field("text", pa.int64(), nullable=False),  # hash of the whole normalised prompt, 0 = not known
         pa.field("words", pa.int32(), nullable=False),
         pa.field("prints", pa.list_(pa.int64()), nullable=False),  # winnowed fingerprints, distinct, ascending
     ],

@@ -38,8 +38,8 @@ class Engine:
         self._db.close()
 
     def parquet(self, paths: Sequence[Path]) -> Frame:
-        """Parquet files of one schema as a lazy frame."""
-        frame: Frame = nw.from_native(self._db.read_parquet([str(p) for p in paths])).lazy()
+        """Parquet files as a lazy frame; a column that older files of a state lack is null in their rows."""
+        frame: Frame = nw.from_native(self._db.read_parquet([str(p) for p in paths], union_by_name=True)).lazy()
         return frame
 
     def keep(self, name: str, frame: Frame | pa.Table) -> Frame:

@@ -18,12 +18,14 @@ from stillwatch.watch.intake import (
     load_or_create_key,
     mail_shape,
     parameters,
+    withheld,
 )
+from stillwatch.watch.intake.formats import copytext
 
 KEY = bytes(range(32))
 
 
-@pytest.mark.parametrize("module", [identity, clock, parameters])
+@pytest.mark.parametrize("module", [identity, clock, parameters, withheld, copytext])
 def test_doctests(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted and not result.failed
@@ -57,12 +59,46 @@ def test_addresses() -> None:
     a = Identity(KEY)
     same = a.address("1.2.3.4")
     assert (
-        same == a.address("1.2.3.4:99") == a.address("::ffff:1.2.3.4") == a.address("[::ffff:1.2.3.4]:99") == a.address("1.2.3.4, 9.9.9.9")
+        same == a.address("1.2.3.4:99") == a.address("::ffff:1.2.3.4") == a.address("[::ffff:1.2.3.4]:99") == a.address("64:ff9b::102:304")
     )
-    assert same[1] == a.address("1.2.3.200")[1] != a.address("1.2.4.4")[1]
-    assert a.address("2001:db8:1:2::1")[1] == a.address("[2001:db8:1:3::9]:443")[1] != a.address("2001:db8:2::1")[1]
+    assert same != a.address("1.2.3.5")
     assert a.address("fe80::1%eth0") == a.address("fe80::1")
-    assert {a.address(v) for v in ("", "unknown", "1.2.3", "host:80", "[", "999.1.1.1", "\0", "a:b:c")} == {(None, None)}
+    assert {a.address(v) for v in ("", "unknown", "1.2.3", "host:80", "[", "999.1.1.1", "\0", "a:b:c", ",", "for=unknown")} == {None}
+
+
+def test_an_ipv6_address_counts_by_its_64() -> None:
+    a = Identity(KEY)
+    assert a.address("2001:db8:1:2::1") == a.address("[2001:db8:1:2:ffff::9]:443") != a.address("2001:db8:1:3::1")
+
+
+@pytest.mark.parametrize(
+    ("proxies", "chain", "counts"),
+    [
+        (None, "6.6.6.6, 203.0.113.7", "203.0.113.7"),
+        (None, "6.6.6.6, 203.0.113.7, 10.0.0.3", "203.0.113.7"),
+        (None, "10.1.1.1, 10.0.0.3", "10.0.0.3"),
+        (None, "6.6.6.6, unknown", None),
+        (None, 'for=6.6.6.6, for="203.0.113.7:80";proto=https', "203.0.113.7"),
+        (1, "6.6.6.6, 203.0.113.7", "203.0.113.7"),
+        (2, "6.6.6.6, 203.0.113.7, 198.51.100.1", "203.0.113.7"),
+        (2, "203.0.113.7", "203.0.113.7"),
+        (1, "203.0.113.7", "203.0.113.7"),
+        (("198.51.100.0/24", "10.0.0.0/8"), "6.6.6.6, 203.0.113.7, 198.51.100.1, 10.2.3.4", "203.0.113.7"),
+        (("10.0.0.0/8",), "10.5.5.5, 10.2.3.4", "10.5.5.5"),
+        (("10.0.0.0/8",), "6.6.6.6, what, 10.2.3.4", None),
+    ],
+)
+def test_of_a_chain_the_hop_counts_that_no_client_wrote(proxies: object, chain: str, counts: str | None) -> None:
+    a = Identity(KEY, trusted_proxies=proxies)  # type: ignore[arg-type]
+    assert a.address(chain) == (counts and Identity(KEY).address(counts))
+    if "6.6.6.6" in chain:
+        assert a.address(chain.replace("6.6.6.6", "9.9.9.9, 8.8.8.8")) == a.address(chain)
+
+
+@pytest.mark.parametrize("proxies", [-1, ("10.0.0.0/99",), ("all",)])
+def test_odd_proxies_are_refused(proxies: object) -> None:
+    with pytest.raises(ValueError):
+        Identity(KEY, trusted_proxies=proxies)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

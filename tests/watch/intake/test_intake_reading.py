@@ -67,7 +67,7 @@ def test_a_call_becomes_a_row(tmp_path: Path) -> None:
     identity = Identity(KEY)
     assert (row["call_id"], row["account"], row["at"], row["access_path"]) == ("call-0", "u-1", 1_788_652_857.5, "openai")
     assert (row["mail_ref"], row["mail_domain_ref"], row["mail_shape"]) == identity.mail("jane.doe@lab.example")
-    assert (row["address_ref"], row["network_ref"]) == identity.address("1.2.3.4:80")
+    assert row["address_ref"] == identity.address("1.2.3.4:80") and row["key"] == "h"
     assert row["end_user_ref"] == identity.ref("end-user", "bob")
     assert (row["roles"], row["segments"], row["prompt_tokens"], row["reply_tokens"]) == (["user"], ["prompt 0"], 3, 4)
     assert row["params"] == '{"temperature":0}'
@@ -278,4 +278,4 @@ def test_own_parquet_round_trip_and_its_refusals(tmp_path: Path) -> None:
     loose = pa.schema([f.with_nullable(True) for f in CALLS], metadata=CALLS.metadata)
     pq.write_table(pa.Table.from_arrays(columns, schema=loose), tmp_path / "bad.parquet")
     rows, quarantine, _ = run(tmp_path / "bad2.parquet", (tmp_path / "bad.parquet").read_bytes())
-    assert len(rows) == 1 and [(e["line"], e["field"]) for e in quarantine.entries] == [(3, "account"), (1, "at"), (2, "at")]
+    assert len(rows) == 1 and [(e["line"], e["field"]) for e in quarantine.entries] == [(2, "at"), (3, "account"), (1, "at")]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stillwatch.watch.intake import Identity, Quarantine, read_calls
+from stillwatch.watch.intake import Identity, Quarantine, read_calls, withheld
 
 KEY = bytes(range(32))
 DEV = Path(__file__).parents[4] / "shared" / "worlds" / "dev" / "calls.jsonl.gz"
@@ -107,8 +107,9 @@ def twin(call: dict[str, Any]) -> dict[str, Any]:
     return {
         "call_id": call["id"],
         "account": meta["user_api_key_user_id"],
+        "key": meta.get("user_api_key_hash"),
         "at": call["startTime"],
-        "ended": call["endTime"],
+        "ended": call["endTime"] if call["endTime"] >= call["startTime"] else None,
         "model": call["model"],
         "call_type": call["call_type"],
         "access_path": call["custom_llm_provider"],
@@ -118,8 +119,7 @@ def twin(call: dict[str, Any]) -> dict[str, Any]:
         "mail_ref": mail[0],
         "mail_domain_ref": mail[1],
         "mail_shape": mail[2],
-        "address_ref": address[0],
-        "network_ref": address[1],
+        "address_ref": address,
         "end_user_ref": identity.ref("end-user", call.get("end_user")),
         "agent": call.get("user_agent"),
         "headers": None,
@@ -131,7 +131,7 @@ def twin(call: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-some_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30).filter(lambda t: t != "redacted-by-litellm")
+some_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30).filter(lambda t: withheld.reason(t) is None)
 chat = st.fixed_dictionaries(
     {
         "role": st.sampled_from(["system", "developer", "user", "assistant", "tool"]),

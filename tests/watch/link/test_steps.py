@@ -77,17 +77,80 @@ def test_streams_count_what_others_sent_too(engine: Engine, rows: list[tuple[int
     for who, client, text, _ in rows:
         senders.setdefault((client, text), set()).add(who // 2)
     calls = Counter((r[1], r[0]) for r in rows)
-    repeated = Counter((r[1], r[0]) for r in rows if len(senders[r[1], r[2]]) > 1)
-    assert {(r["client"], r["who"]): (r["calls"], r["repeated"]) for r in got} == {k: (n, repeated[k]) for k, n in calls.items()}
+    known = Counter((r[1], r[0]) for r in rows if r[2])
+    repeated = Counter((r[1], r[0]) for r in rows if r[2] and len(senders[r[1], r[2]]) > 1)
+    texts = Counter((c, w) for c, w, _ in {(r[1], r[0], r[2]) for r in rows if r[2]})
+    assert {(r["client"], r["who"]): (r["calls"], r["with_text"], r["repeated"], r["texts"]) for r in got} == {
+        k: (n, known[k], repeated[k], texts[k]) for k, n in calls.items()
+    }
 
 
-@given(ROWS, st.integers(0, 3))
-def test_the_first_of_repeated_ids_is_kept(engine: Engine, rows: list[tuple[int, int, int, frozenset[int]]], modulus: int) -> None:
-    table = calls_table(rows)
-    ids = [f"c{i % (modulus + 1)}" for i in range(len(rows))]
-    table = table.set_column(1, "call_id", pa.array(ids))
-    got = both(engine, table, lambda f: link.first_of_duplicates(f, link.duplicates(f)).select("call", "call_id"))
-    assert got == sorted(({"call": ids.index(i), "call_id": i} for i in set(ids)), key=repr)
+SENT = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 1), st.integers(0, 1), st.none() | st.just("x")), min_size=1, max_size=30
+)
+
+
+@given(SENT, st.randoms())
+def test_a_repeat_is_the_same_id_account_time_and_text(
+    engine: Engine, sent: list[tuple[int, int, int, int, str | None]], shuffled: object
+) -> None:
+    def kept(rows: list[tuple[int, int, int, int, str | None]]) -> list[tuple[object, ...]]:
+        table = calls_table([(0, 0, 0, frozenset())] * len(rows)).drop_columns(["call_id", "account", "at", "text"])
+        for name, values in zip(("call_id", "account", "at", "text", "address_ref"), zip(*rows, strict=True), strict=True):
+            made = [f"{name}{v}" for v in values] if name in ("call_id", "account") else list(values)
+            table = table.append_column(
+                name, pa.array(made, pa.float64() if name == "at" else pa.int64() if name == "text" else pa.string())
+            )
+        table = table.append_column("status", pa.nulls(len(rows), pa.string())).append_column("model", pa.nulls(len(rows), pa.string()))
+        gone = {r["call"] for r in both(engine, table, lambda f: link.repeats(f, link.duplicates(f)))}
+        return [row for n, row in enumerate(rows) if n not in gone]
+
+    stay = kept(sent)
+    assert sorted({r[:4] for r in sent}) == sorted(r[:4] for r in stay)
+    other = list(sent)
+    shuffled.shuffle(other)  # type: ignore[attr-defined]
+    assert sorted(kept(other), key=repr) == sorted(stay, key=repr)
+
+
+def keyed(rows: list[tuple[str, str | None, str | None]]) -> pa.Table:
+    """(account, key, status)."""
+    account, key, status = zip(*rows, strict=True)
+    strings = {"account": pa.array(account, pa.string()), "key": pa.array(key, pa.string()), "status": pa.array(status, pa.string())}
+    return pa.table({"call": np.arange(len(rows)), **strings})
+
+
+def test_a_key_counts_as_its_one_user_whatever_the_order(engine: Engine) -> None:
+    rows = [
+        ("k1", "k1", "failure"), ("ada", "k1", "success"), ("k2", "k2", "success"), ("bo", "k2", None), ("cy", "k2", None), ("k3", "k3", None),
+        ("dee", None, "success"), ("ada", "k4", None),
+    ]  # fmt: skip
+    for order in (rows, rows[::-1]):
+        table = keyed(order)
+        loose = both(engine, table, link.loose_keys)
+        assert [(r["key"], r["least"], r["most"], r["calls"]) for r in loose] == [("k1", "ada", "ada", 1), ("k2", "bo", "cy", 1)]
+        got = both(engine, table, lambda f: link.with_users(f, link.loose_keys(f)).select("call", "account"))
+        assert sorted(r["account"] for r in got) == ["ada", "ada", "ada", "bo", "cy", "dee", "k2", "k3"]
+
+
+def test_a_key_that_was_never_answered_is_nobodys(engine: Engine) -> None:
+    rows = [
+        ("x1", "x1", "failure"),
+        ("x1", "x1", "failure"),
+        ("x2", "x2", "failure"),
+        ("x2", "x2", "success"),
+        ("x3", "x3", None),
+        ("ada", "k", "failure"),
+    ]
+    assert both(engine, keyed(rows), link.unanswered_keys) == [{"account": "x1", "calls": 2}]
+
+
+def test_a_known_system_text_stands_for_an_unknown_text(engine: Engine) -> None:
+    table = (
+        calls_table([(w, 0, 0, frozenset({5})) for w in range(4)]).drop_columns(["system"]).append_column("system", pa.array([1, 1, 2, 0]))
+    )
+    assert both(engine, table, lambda f: link.recurring(link.print_calls(f))) == [{"print": 5, "n": 4}]
+    same = table.drop_columns(["system"]).append_column("system", pa.array([1] * 4))
+    assert both(engine, same, lambda f: link.recurring(link.print_calls(f))) == []
 
 
 def test_fingerprints_of_one_template_make_one_family_whatever_the_row_order() -> None:
@@ -117,6 +180,7 @@ def test_thinning_takes_the_same_calls_for_all_fingerprints(engine: Engine) -> N
             "order": order,
             "owner": np.arange(n) % 7,
             "text": np.arange(n),
+            "system": np.zeros(n, np.int64),
             "prints": pa.array([[1, 2]] * n, pa.list_(pa.int64())),
         }
     )

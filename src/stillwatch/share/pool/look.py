@@ -110,7 +110,7 @@ def _traits(pop: campaign.Population, joined: Sequence[Mapping[str, object]], id
 
 def _prompts(engine: Engine, calls: Frame, suspects: pa.Table) -> dict[int, frozenset[str]]:
     """who -> up to ``PROMPTS`` hashes of prompts of theirs that nobody else here has sent; the least hashes, as at every lab."""
-    chosen = calls.join(engine.keep("suspects", suspects), on="who", how="semi").select("text")
+    chosen = calls.join(engine.keep("suspects", suspects), on="who", how="semi").filter(nw.col("text") != 0).select("text")
     senders = calls.join(chosen.unique(), on="text", how="semi").group_by("text").agg(least=nw.col("who").min(), most=nw.col("who").max())
     rows = engine.fetch(senders.filter(nw.col("least") == nw.col("most")).select("text", who="least"))
     engine.drop("suspects")

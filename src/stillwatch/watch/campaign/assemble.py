@@ -152,7 +152,7 @@ def unseparated(pop: Population, ring: Ring) -> bool:
 def calls_until_found(
     pop: Population,
     group: Group,
-    events: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]],
+    events: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     threshold: float,
     texts: int,
 ) -> int | None:
@@ -161,11 +161,11 @@ def calls_until_found(
     Every number up to 200 is tried, then steps of a fiftieth; everything outside the group is taken as the whole log shows it.
 
     Args:
-        events: (who, at, repeated, new) of the group's calls in time order; ``new`` is 1 for the first call with its text.
+        events: (who, at, repeated, new, text) of the group's calls in time order; ``new`` is 1 for the first call with its text, ``text`` for any with one.
         threshold: bits.
         texts: different texts without which there is no campaign.
     """
-    who, at, repeated, new = events
+    who, at, repeated, new, text = events
 
     def passes(n: int) -> bool:
         if int(new[:n].sum()) < texts:
@@ -180,9 +180,22 @@ def calls_until_found(
         counts = np.bincount(where, minlength=size)
         again = np.bincount(where, repeated[:n], size).astype(np.int64)
         different = np.bincount(where, new[:n], size).astype(np.int64)
+        written = np.bincount(where, text[:n], size).astype(np.int64)
         clients = group.clients[np.searchsorted(group.who, accounts)]
         grown = Group(
-            group.family, group.client, group.key, accounts, counts, again, different, first, last, clients, group.pool, group.chosen
+            group.family,
+            group.client,
+            group.key,
+            accounts,
+            counts,
+            again,
+            different,
+            written,
+            first,
+            last,
+            clients,
+            group.pool,
+            group.chosen,
         )
         return score(pop, grown).possible(threshold)
 

@@ -23,7 +23,7 @@ CROWD: Final = 256
 #: A pool with more than this share of all accounts is no pool; there, accounts must have two addresses in common.
 GIANT: Final = 0.2
 
-_FIELDS: Final = ("who", "calls", "repeated", "texts", "first", "last")
+_FIELDS: Final = ("who", "calls", "repeated", "texts", "with_text", "first", "last")
 
 
 def _runs(keys: list[NDArray[np.int64]]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
@@ -42,7 +42,7 @@ def _merge(rows: dict[str, NDArray[Any]], take: NDArray[np.intp]) -> tuple[NDArr
     """Rows of a group with one row per account."""
     who, at = np.unique(rows["who"][take], return_inverse=True)
     n = len(who)
-    sums = [np.bincount(at, rows[c][take], n).astype(np.int64) for c in ("calls", "repeated", "texts")]
+    sums = [np.bincount(at, rows[c][take], n).astype(np.int64) for c in ("calls", "repeated", "texts", "with_text")]
     first, last = np.full(n, np.inf), np.full(n, -np.inf)
     np.minimum.at(first, at, rows["first"][take])
     np.maximum.at(last, at, rows["last"][take])
@@ -71,7 +71,7 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool)
             take = order[begin:end]
             if columns["calls"][take].sum() < MIN_CALLS:
                 continue
-            who, calls, repeated, texts, first, last, clients = _merge(columns, take)
+            who, calls, repeated, texts, with_text, first, last, clients = _merge(columns, take)
             if len(np.unique(pop.owner[who])) < MIN_OWNERS:
                 continue
             # Pieces of one template make families with the very same streams; once is enough.
@@ -90,6 +90,7 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool)
                 calls=calls,
                 repeated=repeated,
                 texts=texts,
+                with_text=with_text,
                 first=first,
                 last=last,
                 clients=clients,
@@ -151,5 +152,5 @@ def pool_groups(rows: pa.Table, keys: list[str], pop: Population) -> Iterator[Gr
 
 def part(group: Group, take: NDArray[np.bool_]) -> Group:
     """The group without the accounts that ``take`` [who] leaves out."""
-    arrays = {c: getattr(group, c)[take] for c in ("who", "calls", "repeated", "texts", "first", "last", "clients")}
+    arrays = {c: getattr(group, c)[take] for c in ("who", "calls", "repeated", "texts", "with_text", "first", "last", "clients")}
     return replace(group, **arrays)

@@ -100,7 +100,7 @@ def _until_found(m: Material, lead: cp.Judged, threshold: float) -> int | None:
     rows = m.engine.fetch(source.select("who", "owner", "at", "text")).sort_by([("at", "ascending"), ("who", "ascending")])
     rows = rows.filter(pa.array(np.isin(rows.column("who").to_numpy(), g.who)))
     who, text = rows.column("who").to_numpy(), rows.column("text").to_numpy()
-    events = (who, rows.column("at").to_numpy(), _common(rows.column("owner").to_numpy(), text), _first(text))
+    events = (who, rows.column("at").to_numpy(), _common(rows.column("owner").to_numpy(), text), _first(text), (text != 0).astype(np.int64))
     return cp.calls_until_found(m.pop, g, events, threshold, cp.MIN_TEXTS)
 
 

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import narwhals as nw
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stillwatch.records import ACCOUNTS, Notice
 from stillwatch.store import Engine, Part, Source, Spool
-from stillwatch.watch import link
 from stillwatch.watch.campaign import DAY
-from stillwatch.watch.intake import Identity, Quarantine, Reader, expand, load_or_create_key, read_accounts
+from stillwatch.watch.detect.calls import each_once, prompts
+from stillwatch.watch.intake import Identity, IntakeError, Quarantine, Reader, expand, few_prompts, load_or_create_key, read_accounts
 from stillwatch.watch.link.steps import Frame
 from stillwatch.watch.sketch import RECIPE, sketch_batch
 
@@ -37,6 +36,8 @@ class Settings:
     state: Path | None = None
     window: float | None = None  # days up to the newest call
     columns: Mapping[str, str] = field(default_factory=dict)  # known column of the accounts file -> what the file calls it
+    trusted_proxies: int | tuple[str, ...] | None = None  # own proxies before the gateway: their number, or their networks
+    account_by_key: bool = False  # the API key is the account, even where the log names a user
 
     def command(self) -> str:
         """The command line that asks for this."""
@@ -105,7 +106,10 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     if settings.state is not None:
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = load_or_create_key(settings.key or (settings.state or settings.out) / "identity.key")
-    identity = Identity(key, remember=remember)
+    try:
+        identity = Identity(key, remember=remember, trusted_proxies=settings.trusted_proxies)
+    except ValueError as error:
+        raise IntakeError(f"trusted_proxies: {error}; give their number, or networks such as 10.0.0.0/8") from None
     named = expand(settings.logs)
     notices: list[Notice] = []
     quarantine = stack.enter_context(Quarantine(settings.out / "quarantine.jsonl"))
@@ -120,26 +124,23 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     accounts = ACCOUNTS.empty_table()
     if settings.accounts:
         accounts, report = read_accounts(settings.accounts, identity, quarantine, settings.columns)
-        notices += report.notices
-    reader = Reader(identity, quarantine, progress=progress.read)
+        notices += [Notice("accounts", n) for n in report.notices]
+    reader = Reader(identity, quarantine, progress=progress.read, now=now, by_key=settings.account_by_key)
     changed = {str(f): f.stat().st_mtime_ns for f in files}
     for batch in reader.read(files):
         spool.add(batch, sketch_batch(batch, spool.next_call))
-    if settings.state is not None:
-        quarantine.close()  # the part that comes into the state now takes its rejects with it
     done = [Source(str(Path(r.file).resolve()), r.bytes, changed[r.file], r.sha256, r.calls, r.rejected) for r in reader.reports]
-    spool.finish(done, settings.out / "quarantine.jsonl")
-    notices += [Notice("intake", n) for n in reader.notices]
+    spool.finish(done, quarantine.so_far())  # the part that comes into a state now takes its rejects with it
     begin, parts = spool.since(None if settings.window is None else settings.window * DAY)
     engine = stack.enter_context(Engine(spool.folder, memory=settings.memory))
     raw = engine.parquet([p.sketches for p in parts or spool.parts[-1:]])
     if settings.window is not None:
         raw = raw.filter(nw.col("at") > begin)
-    repeated = engine.fetch(link.duplicates(raw))
-    if repeated.num_rows:
-        extra = int(pc.sum(repeated.column("n")).as_py()) - repeated.num_rows
-        quarantine.count += extra
-        quarantine.by_reason["call id: repeated; the earliest is kept"] += extra
-        notices.append(Notice("repeats", f"{extra} calls repeat an id that was seen already; the earliest of each was kept"))
-        raw = engine.keep("distinct_calls", link.first_of_duplicates(raw, engine.keep("repeated", repeated)))
-    return Read(settings, progress, now, identity, quarantine, spool, engine, raw, accounts, parts, begin, notices)
+    calls = each_once(raw, engine, quarantine, spool.parts, notices)
+    told = few_prompts(reader.tally.calls, reader.tally.with_text, reader.tally.without)
+    notices[:0] = [Notice("intake", n) for n in reader.notices if told is None or n != str(told)]
+    # A state holds more than was read now, so what is missing is counted over all of it.
+    whole, with_text = prompts(calls, engine)
+    if (first := few_prompts(whole, with_text, reader.tally.without)) is not None:
+        notices.insert(0, first)
+    return Read(settings, progress, now, identity, quarantine, spool, engine, calls, accounts, parts, begin, notices)

@@ -13,6 +13,8 @@ from stillwatch.watch.detect.read import Read
 from stillwatch.watch.intake import overlap
 from stillwatch.watch.link.steps import Frame
 
+#: Share of all calls above which one account is no customer.
+MOST = 0.8
 HARNESS = ["client", "system", "tools"]
 
 
@@ -38,9 +40,11 @@ def settle(read: Read) -> People:
     activity = engine.fetch(link.activity(raw))
     if read.settings.accounts:
         met = overlap(activity.column("account").to_pylist(), read.accounts.column("account").to_pylist())
-        read.notices += met.check(read.settings.accounts)
+        read.notices += [Notice("overlap", n) for n in met.check(read.settings.accounts)]
     accounts = _with_mail(read.accounts, engine.fetch(link.mail_of(raw)))
     addresses = engine.fetch(link.account_addresses(raw)).sort_by([("account", "ascending"), ("address_ref", "ascending")])
+    if (told := _one_for_all(activity)) is not None:
+        read.notices.append(told)
     owners, joined = campaign.owners(activity, accounts, addresses)
     calls = engine.keep("calls", link.with_owner(raw, engine.keep("owners", owners)))
     by_harness = engine.fetch(link.streams(link.harness_calls(calls), HARNESS))
@@ -50,6 +54,22 @@ def settle(read: Read) -> People:
         text = f"{early} accounts called before the sign-up record says they were created: check the clocks"
         read.notices.append(Notice("clock", text))
     return People(read, calls, pop, joined, by_harness)
+
+
+def _one_for_all(active: pa.Table) -> Notice | None:
+    """What is said where one account with several API keys sends nearly everything: a proxy's default user, behind which customers cannot be told apart."""
+    calls, keys = active.column("calls").to_numpy(), active.column("keys").to_numpy()
+    if not len(calls) or calls.max() < MOST * calls.sum() or keys[calls.argmax()] < 2:
+        return None
+    share = float(calls.max() / calls.sum())
+    return Notice(
+        "one-account",
+        f"one account with {int(keys[calls.argmax()]):,} API keys sends {int(calls.max()):,} of {int(calls.sum()):,} calls: probably the proxy's default user. "
+        "Give each customer a user id, or take the API key for the account (account_by_key).",
+        share=share,
+        of="calls",
+        hides="Accounts behind one name cannot be compared.",
+    )
 
 
 def _with_mail(accounts: pa.Table, mail: pa.Table) -> pa.Table:

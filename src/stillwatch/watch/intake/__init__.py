@@ -7,6 +7,7 @@ from stillwatch.watch.intake.identity import Identity, canonical, load_or_create
 from stillwatch.watch.intake.overlap import Overlap, overlap
 from stillwatch.watch.intake.quarantine import Quarantine
 from stillwatch.watch.intake.reading import FileReport, Reader, expand, read_calls
+from stillwatch.watch.intake.tally import Tally, few_prompts
 
 __all__ = [
     "AccountsReport",
@@ -17,9 +18,11 @@ __all__ = [
     "Overlap",
     "Quarantine",
     "Reader",
+    "Tally",
     "canonical",
     "clear_values",
     "expand",
+    "few_prompts",
     "load_or_create_key",
     "mail_shape",
     "mapping",

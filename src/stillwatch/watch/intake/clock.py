@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,18 +11,24 @@ from stillwatch.watch.intake.errors import RowError
 
 EARLIEST: Final = datetime(2015, 1, 1, tzinfo=UTC).timestamp()
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
+_UTC: Final = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)  # as psql and BigQuery write it
+#: Clocks differ; a call that lies further ahead of now than this is none.
+AHEAD: Final = 86_400.0
+
+OUT_OF_RANGE: Final = "time out of range (2015 to 2100)"
+FUTURE: Final = "later than a day from now"
 
 
-def epoch(value: object, field: str) -> float:
+def epoch(value: object, field: str, latest: float = LATEST) -> float:
     """Return seconds since the epoch in UTC.
 
     Numbers are scaled by their size (1e11 and more are milliseconds, 1e14 microseconds, 1e17 nanoseconds); text is a number or ISO 8601,
-    and without an offset it counts as UTC.  Raises RowError naming ``field`` for anything missing, unreadable, or outside 2015 to 2100.
+    and without an offset it counts as UTC.  Raises RowError naming ``field`` for anything missing, unreadable, before 2015, or not before ``latest``.
 
     >>> epoch("2026-09-05T10:00:00Z", "startTime") == epoch(1788602400000, "startTime") == epoch("1788602400", "startTime")
     True
     """
-    if type(value) is float and EARLIEST <= value < LATEST:  # nearly every line
+    if type(value) is float and EARLIEST <= value < latest:  # nearly every line
         return value
     if isinstance(value, float | int) and not isinstance(value, bool):
         number = value
@@ -33,9 +40,11 @@ def epoch(value: object, field: str) -> float:
         raise RowError(field, "not a time", type(value).__name__)
     if number >= 1e11:
         number = number / 1e3 if number < 1e14 else number / 1e6 if number < 1e17 else number / 1e9
-    # The comparison is written so that NaN fails it.
+    # The comparisons are written so that NaN fails them.
     if not EARLIEST <= number < LATEST:
-        raise RowError(field, "time out of range (2015 to 2100)")
+        raise RowError(field, OUT_OF_RANGE)
+    if not number < latest:
+        raise RowError(field, FUTURE)
     return float(number)
 
 
@@ -47,7 +56,7 @@ def _from_text(value: str, field: str) -> float:
         number = float(plain)
     except ValueError:
         try:
-            moment = datetime.fromisoformat(plain)
+            moment = datetime.fromisoformat(_UTC.sub("+00:00", plain))
         except ValueError:
             raise RowError(field, "not a time", "neither a number nor ISO 8601") from None
         try:

@@ -14,6 +14,7 @@ import re
 import secrets
 import stat
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +26,14 @@ _TOKEN: Final = re.compile(r"[^\W\d_]+|\d+|[._+\-]|.", re.DOTALL)
 _LONGEST_HASH: Final = 32
 
 Mail = tuple[str | None, str | None, str | None]
-Address = tuple[str | None, str | None]
 _NO_MAIL: Final[Mail] = (None, None, None)
-_NO_ADDRESS: Final[Address] = (None, None)
+_INTERNAL: Final = tuple(
+    ipaddress.ip_network(n)
+    for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "fc00::/7", "fe80::/10", "::1/128")
+)
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+IP = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def load_or_create_key(path: Path) -> bytes:
@@ -120,18 +126,30 @@ def canonical(value: str) -> str:
 class Identity:
     """Makes keyed references.  Holds the key; share one per process.  Bounded memory: caches are emptied at 200,000 entries."""
 
-    def __init__(self, key: bytes, *, remember: bool = False) -> None:
-        """Take the 32-byte key.  Raises ValueError on another length.
+    def __init__(self, key: bytes, *, remember: bool = False, trusted_proxies: int | Sequence[str] | None = None) -> None:
+        """Take the 32-byte key.  Raises ValueError on another length, or for what is no network.
 
         With ``remember``, values can be asked back by their reference (``plain``), for the few that are blinded for matching; memory then grows.
+        ``trusted_proxies`` is the number of one's own proxies before the gateway, or their networks (see ``address``).
         """
         if len(key) != KEY_BYTES:
             raise ValueError(f"an identity key has {KEY_BYTES} bytes, not {len(key)}")
         self._key = key
         self._refs: dict[tuple[str, str], str] = {}
         self._mails: dict[str, Mail] = {}
-        self._addresses: dict[str, Address] = {}
+        self._addresses: dict[str, str | None] = {}
+        self._hops = trusted_proxies if isinstance(trusted_proxies, int) else 0
+        self._own: tuple[Network, ...] | None = None
+        if self._hops < 0:
+            raise ValueError("trusted_proxies is a number of proxies, not below 0")
+        if trusted_proxies is not None and not isinstance(trusted_proxies, int):
+            self._own = tuple(ipaddress.ip_network(n, strict=False) for n in trusted_proxies)
         self._plain: dict[str, str] | None = {} if remember else None
+
+    @property
+    def proxies_told(self) -> bool:
+        """Whether own proxies were named, by number or network."""
+        return self._own is not None or self._hops > 0
 
     def plain(self, ref: str) -> str | None:
         """The value behind a reference, where it was remembered."""
@@ -177,21 +195,26 @@ class Identity:
             self._mails[value] = found
         return found
 
-    def address(self, value: str | None) -> Address:
-        """Return (address_ref, network_ref), the network being a /24 (IPv4) or /48 (IPv6); (None, None) for what is no address.
+    def address(self, value: str | None) -> str | None:
+        """Return the reference of an address; None for what is no address.
 
-        A port, brackets and a zone are dropped, an IPv4-mapped IPv6 address counts as IPv4, and of a forwarding chain the first counts:
-        the last is a proxy that unrelated customers share.
+        An IPv6 address counts by its /64, which one customer has for himself.  A port, brackets and a zone are dropped; an IPv4 address inside an IPv6
+        one (mapped, NAT64, Teredo) counts as IPv4.
+
+        A single address counts as it is.  Of a forwarding chain the left part is the client's own word, for each proxy adds on the right whom it saw:
+        with a number n of own proxies the n-th from the right counts (the first of a shorter chain), with their networks the right-most that is in none
+        of them, and with neither the right-most that is no internal address.
         """
         if not value:
-            return _NO_ADDRESS
-        found = self._addresses.get(value)
-        if found is None:
-            found = self._address(value)
-            if len(self._addresses) >= _CACHE_ENTRIES:
-                self._addresses.clear()
-            self._addresses[value] = found
-        return found
+            return None
+        if value in self._addresses:
+            return self._addresses[value]
+        found = self._hop(value)
+        made = None if found is None else self._digest("address", found)
+        if len(self._addresses) >= _CACHE_ENTRIES:
+            self._addresses.clear()
+        self._addresses[value] = made
+        return made
 
     def account(self, value: str | None) -> str | None:
         """Return the provider's account id as it is, or a keyed reference when it is a mail address; None for a missing one.
@@ -221,17 +244,40 @@ class Identity:
             self._plain[made] = plain
         return made
 
-    def _address(self, value: str) -> Address:
-        plain = value.split(",", 1)[0].strip()
-        if plain.startswith("["):
-            plain = plain[1:].partition("]")[0]
-        elif plain.count(":") == 1:
-            plain = plain.partition(":")[0]
-        try:
-            address = ipaddress.ip_address(plain.partition("%")[0])
-        except ValueError:
-            return _NO_ADDRESS
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        network = ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False)
-        return self._digest("address", address.compressed), self._digest("network", network.compressed)
+    def _hop(self, value: str) -> str | None:
+        chain = [_ip(hop) for hop in value.split(",")]
+        chosen: IP | None
+        if self._own is None and self._hops:
+            chosen = chain[max(0, len(chain) - self._hops)]
+        else:
+            mine = _INTERNAL if self._own is None else self._own
+            # All hops inside: own networks were passed on the way from the left, of unknown ones only the neighbour's word counts.
+            chosen = chain[-1 if self._own is None else 0]
+            for hop in reversed(chain):
+                if hop is None or not any(hop in network for network in mine):
+                    chosen = hop  # an unreadable hop hides what is left of it, which the client may have written
+                    break
+        if chosen is None:
+            return None
+        return chosen.compressed if chosen.version == 4 else ipaddress.ip_network((chosen, 64), strict=False).compressed
+
+
+def _ip(hop: str) -> IP | None:
+    plain = hop.strip()
+    if "=" in plain:  # one hop of RFC 7239: for="[2001:db8::1]:80";proto=https
+        named = dict(pair.strip().partition("=")[::2] for pair in plain.lower().split(";"))
+        plain = named.get("for", "").strip('"')
+    if plain.startswith("["):
+        plain = plain[1:].partition("]")[0]
+    elif plain.count(":") == 1:
+        plain = plain.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(plain.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or (address.teredo[1] if address.teredo else None)
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        return inner or address
+    return address

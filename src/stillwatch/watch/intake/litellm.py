@@ -7,8 +7,7 @@ and does not send its call to quarantine.
 
 from __future__ import annotations
 
-import json
-import math
+import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -16,15 +15,16 @@ from urllib.parse import urlsplit
 import msgspec
 
 from stillwatch.watch.intake import messages, spendlogs
-from stillwatch.watch.intake.clock import epoch
+from stillwatch.watch.intake.clock import LATEST, epoch
 from stillwatch.watch.intake.errors import RowError
 from stillwatch.watch.intake.identity import Identity, Mail
-from stillwatch.watch.intake.parameters import NO_SETTINGS, Settings, SettingsReader
+from stillwatch.watch.intake.mending import NOT_JSON, mend, shallow
+from stillwatch.watch.intake.parameters import Settings, SettingsReader
 from stillwatch.watch.intake.rows import Row, tokens, word
+from stillwatch.watch.intake.tally import Tally
 
 _NOTHING: Final = msgspec.Raw(b"")
 _LONGEST_AGENT: Final = 512
-_NOT_JSON: Final = "not valid JSON"
 
 
 class Metadata(msgspec.Struct, gc=False):
@@ -92,64 +92,101 @@ _payload = msgspec.json.Decoder(Payload).decode
 _metadata = msgspec.json.Decoder(Metadata).decode
 _NOBODY: Final = _Known(None, None, None, (None, None, None), None, None, None, None)
 _CACHE_BYTES: Final = 16 << 20
-_WORDS: Final = ("model", "model_group", "call_type", "custom_llm_provider", "api_base", "status")
-_NAMES: Final = ("id", "request_id", "requester_ip_address", "user_agent", "end_user", "user", "api_key", "team_id", "organization_id")
-_COUNTS: Final = ("prompt_tokens", "completion_tokens")
+#: Parts of the names of call types that look up, list or delete what an earlier call made.
+_LOOK_UPS: Final = frozenset(("get", "list", "retrieve", "delete", "cancel", "count", "status"))
+_CONTENTS: Final = frozenset(("file_content", "video_content", "list_input_items"))
+_NAME_PARTS: Final = re.compile(r"[a-z0-9]+")
+
+
+class _Spare(msgspec.Struct, gc=False):
+    """Ids beside the one that is usually read."""
+
+    litellm_call_id: str | int | None = None
+    trace_id: str | int | None = None
+
+
+_spare = msgspec.json.Decoder(_Spare).decode
+
+
+class NotACall(Exception):
+    """A line of a gateway's log that asks the model nothing."""
 
 
 class CallReader:
-    """Turns logged lines into rows.  ``told`` gets a constant phrase for each thing that was mended or left out."""
+    """Turns logged lines into rows.  ``told`` gets a constant phrase for each thing that was mended or left out; ``tally`` counts the calls."""
 
-    def __init__(self, identity: Identity, told: Callable[[str], None]) -> None:
-        """Take the maker of references and the listener for repairs."""
+    def __init__(self, identity: Identity, told: Callable[[str], None], *, latest: float = LATEST, by_key: bool = False) -> None:
+        """Take the maker of references and the listener for repairs.
+
+        ``latest`` is the time (epoch seconds) from which on a call lies in the future; ``by_key`` makes the API key the account, whatever user it has.
+        """
         self._identity = identity
         self._told = told
+        self._latest = latest
+        self._by_key = by_key
         self._settings = SettingsReader()
         self._seen: dict[bytes, _Known] = {}
         self._held = 0
+        self._sorts: dict[str, bool] = {}
+        self.tally = Tally()
 
     def row(self, line: bytes) -> Row:
-        """Return the row of one JSON object.  Raises RowError naming the field when the line cannot become a call."""
+        """Return the row of one JSON object.
+
+        Raises RowError naming the field when the line cannot become a call, NotACall when it only looks something up.
+        """
         try:
-            return self._row(_payload(line))
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return self._row(_payload(line), line)
+        except RecursionError:
+            line = self._flat(line)
+        except (msgspec.DecodeError, UnicodeError):
             pass
         mended = mend(line, self._told)
         try:
-            return self._row(_payload(mended))
+            return self._row(_payload(mended), mended)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise RowError("", _NOT_JSON, type(error).__name__) from None
+            raise RowError("", NOT_JSON, type(error).__name__) from None
 
-    def _row(self, p: Payload) -> Row:
+    def _row(self, p: Payload, line: bytes) -> Row:
         identity = self._identity
         spend = p.id is None and p.request_id is not None
-        call_id = word(p.request_id if spend else p.id)
+        call_id = word(p.request_id if spend else p.id) or self._other_id(line)
         if call_id is None:
             raise RowError("request_id" if spend else "id", "missing")
-        at = epoch(p.startTime, "startTime")
+        at = epoch(p.startTime, "startTime", self._latest)
         known = self._known(bytes(p.metadata))
-        account = known.user
-        if account is None and spend:
-            account = identity.account(word(p.user))
-        if account is None:
-            account = known.key or (identity.key_account(word(p.api_key)) if spend else None)
+        key = known.key or (identity.key_account(word(p.api_key)) if spend else None)
+        user = known.user or (identity.account(word(p.user)) if spend else None)
+        account = (key or user) if self._by_key else (user or key)
         if account is None:
             raise RowError("metadata.user_api_key_user_id", "missing, and no hash of an API key to stand in for it")
+        if p.call_type and not self._asks(p.call_type):
+            raise NotACall
         raw = bytes(p.messages)
         settings_raw = bytes(p.model_parameters)
-        if spend:
+        if p.proxy_server_request:
             raw, settings_raw = spendlogs.request(raw, settings_raw, bytes(p.proxy_server_request))
         settings = self._read_settings(settings_raw)
-        roles, texts = self._read_messages(raw)
+        roles, texts, missing = self._read_messages(raw)
         if settings.system and "system" not in roles:
             roles.insert(0, "system")
             texts.insert(0, settings.system)
+            if len(roles) == 1:  # what the client asked is not there, only how it is to be answered
+                roles.append("user")
+                texts.append("")
+        self.tally.calls += 1
+        if missing is not None:
+            self.tally.without[missing] += 1
         agent = word(p.user_agent) or known.agent
+        address = word(p.requester_ip_address) or known.address
+        if address is not None and "," in address:
+            self.tally.chains += 1
         return Row(
             call_id,
             account,
+            key,
             at,
-            None if p.endTime is None else self._ended(p.endTime),
+            None if p.endTime is None else self._ended(p.endTime, at),
             word(p.model) or word(p.model_group),
             p.call_type or None,
             p.custom_llm_provider or _host(p.api_base),
@@ -157,7 +194,7 @@ class CallReader:
             p.stream,
             identity.ref("org", known.org or ((word(p.organization_id) or word(p.team_id)) if spend else None)),
             *known.mail,
-            *identity.address(word(p.requester_ip_address) or known.address),
+            identity.address(address),
             identity.ref("end-user", word(p.end_user) or known.end_user),
             agent[:_LONGEST_AGENT] if agent else None,
             known.headers,
@@ -168,6 +205,23 @@ class CallReader:
             roles,
             texts,
         )
+
+    def _other_id(self, line: bytes) -> str | None:
+        """Return another id of the call: what answered it may have given none, and no client may lose its calls that way."""
+        spare = _spare(line)
+        found = word(spare.litellm_call_id) or word(spare.trace_id)
+        if found is not None:
+            self._told("id: missing, the gateway's own id of the call taken instead")
+        return found
+
+    def _asks(self, call_type: str) -> bool:
+        found = self._sorts.get(call_type)
+        if found is None:
+            parts = _NAME_PARTS.findall(call_type.lower())
+            if parts and parts[0][:1] == "a" and parts[0][1:] in _LOOK_UPS:
+                parts[0] = parts[0][1:]
+            found = self._sorts[call_type] = _LOOK_UPS.isdisjoint(parts) and call_type.lower().removeprefix("a") not in _CONTENTS
+        return found
 
     def _known(self, raw: bytes) -> _Known:
         found = self._seen.get(raw)
@@ -204,28 +258,32 @@ class CallReader:
             headers=",".join(headers) or None,
         )
 
-    def _ended(self, value: object) -> float | None:
-        if value is None:
-            return None
+    def _ended(self, value: object, at: float) -> float | None:
         try:
-            return epoch(value, "endTime")
+            ended = epoch(value, "endTime", self._latest)
         except RowError:
             self._told("endTime: left out, not a time")
             return None
+        if ended < at:
+            self._told("endTime: left out, before the start")
+            return None
+        return ended
+
+    def _flat(self, raw: bytes) -> bytes:
+        self._told("nested too deeply, the inner parts left out")
+        return shallow(raw)
 
     def _read_settings(self, raw: bytes) -> Settings:
         try:
             return self._settings.read(raw)
         except RecursionError:
-            self._told("model_parameters: nested too deeply")
-            return NO_SETTINGS
+            return self._settings.read(self._flat(raw))
 
-    def _read_messages(self, raw: bytes) -> messages.Segments:
+    def _read_messages(self, raw: bytes) -> messages.Prompt:
         try:
             return messages.read(raw, self._told)
         except RecursionError:
-            self._told("messages: nested too deeply")
-            return [], []
+            return messages.read(self._flat(raw), self._told)
 
 
 def _host(api_base: str | None) -> str | None:
@@ -235,87 +293,3 @@ def _host(api_base: str | None) -> str | None:
         return urlsplit(api_base).hostname
     except ValueError:
         return None
-
-
-def _strict(value: dict[str, Any]) -> list[str]:
-    """Bring the fields of a payload, or of its metadata, to their types in place; return what was left out."""
-    repairs = []
-
-    def keep(name: str, kept: object) -> None:
-        if name in value and kept != value[name]:
-            if kept is None and value[name] != "":
-                repairs.append(f"{name}: left out, wrong type")
-            value[name] = kept
-
-    for name in _WORDS + _NAMES:
-        keep(name, word(value.get(name)))
-    for name in _COUNTS:
-        keep(name, tokens(value.get(name)))
-    for name in ("startTime", "endTime"):
-        # What is no time at all becomes a word, so that the clock refuses it with the field's name.
-        given = value.get(name)
-        if given is not None and (isinstance(given, bool) or not isinstance(given, int | float | str)):
-            value[name] = type(given).__name__
-    for name in Metadata.__struct_fields__[:-1]:
-        keep(name, word(value.get(name)))
-    if not isinstance(value.get("stream"), bool | None):
-        keep("stream", None)
-    if not isinstance(value.get("requester_custom_headers"), dict | None):
-        keep("requester_custom_headers", None)
-    inner = value.get("metadata")
-    if isinstance(inner, dict):
-        repairs += _strict(inner)
-    elif not isinstance(inner, str | None):
-        keep("metadata", None)
-    return repairs
-
-
-def mend(line: bytes, told: Callable[[str], None]) -> bytes:
-    """Return strict UTF-8 JSON of one object for a line the strict decoder refused.
-
-    NUL bytes (holes of a sparse file) are dropped, invalid UTF-8 and lone surrogates become U+FFFD, numbers that no float can hold and NaN
-    become text, metadata that is no object is dropped; ``told`` hears of each once.  Raises RowError when that does not help.
-    """
-    repairs: list[str] = []
-    if b"\0" in line:
-        line = line.replace(b"\0", b"")
-        repairs.append("NUL bytes removed")
-    try:
-        text = line.decode()
-    except UnicodeDecodeError:
-        text = line.decode("utf-8", "replace")
-        repairs.append("invalid UTF-8 replaced")
-
-    def odd(number: str) -> str:
-        repairs.append("number that no column can hold")
-        return number[:40]
-
-    def real(number: str) -> float | str:
-        value = float(number)
-        return value if math.isfinite(value) else odd(number)
-
-    def whole(number: str) -> int | str:
-        return int(number) if len(number) <= 18 else odd(number)
-
-    try:
-        value = json.loads(text, parse_float=real, parse_int=whole, parse_constant=odd)
-    except ValueError as error:
-        where = f"at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise RowError("", _NOT_JSON, where) from None
-    except RecursionError:
-        raise RowError("", "nested too deeply") from None
-    if not isinstance(value, dict):
-        raise RowError("", "not a JSON object", type(value).__name__)
-    repairs += _strict(value)
-    try:
-        plain = json.dumps(value, ensure_ascii=False)
-    except RecursionError:
-        raise RowError("", "nested too deeply") from None
-    try:
-        mended = plain.encode()
-    except UnicodeEncodeError:
-        repairs.append("lone surrogates replaced")
-        mended = plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-    for reason in sorted(set(repairs)):
-        told(reason)
-    return mended

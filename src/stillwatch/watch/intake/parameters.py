@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -14,7 +15,7 @@ _VALUES: Final = frozenset(
     (  # noqa: SIM905 - a list literal would take thirty lines
         "temperature top_p top_k min_p typical_p max_tokens max_completion_tokens max_output_tokens max_tokens_to_sample n best_of "
         "presence_penalty frequency_penalty repetition_penalty logprobs top_logprobs echo reasoning_effort verbosity truncation store "
-        "parallel_tool_calls service_tier modalities thinking reasoning stream_options"
+        "parallel_tool_calls service_tier modalities thinking reasoning stream_options candidate_count"
     ).split()
 )
 #: Settings of which only the sort is kept.
@@ -23,9 +24,14 @@ _SORTS: Final = frozenset(("response_format", "tool_choice", "function_call", "t
 _ELSEWHERE: Final = frozenset(
     (  # noqa: SIM905 - as above
         "messages input prompt contents system instructions tools functions model stream user metadata litellm_metadata litellm_params "
-        "litellm_call_id litellm_trace_id safety_identifier prompt_cache_key previous_response_id headers url method proxy_server_request"
+        "litellm_call_id litellm_trace_id safety_identifier prompt_cache_key previous_response_id headers url method proxy_server_request "
+        "systemInstruction system_instruction data endpoint inputText"
     ).split()
 )
+#: Where native requests keep their sampling settings, under camel-case names of their own.
+_NESTED: Final = ("generationConfig", "generation_config", "inferenceConfig", "inference_config", "textGenerationConfig")
+_RENAMED: Final = {"stop_sequences": "stop", "max_token_count": "max_tokens"}
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _MOST_NAMES: Final = 64
 _CACHE_BYTES: Final = 16 << 20
 
@@ -76,6 +82,8 @@ def settings_of(given: dict[str, Any]) -> Settings:
     >>> settings_of({"top_p": 1.0, "seed": 7, "stop": ["a", "b"], "temperature": 0.7, "user": "jane"}).params
     '{"+":["seed"],"stop":2,"temperature":0.7,"top_p":1}'
     """
+    if not given.keys().isdisjoint(_NESTED):
+        given = _flat(given)
     kept: dict[str, Any] = {}
     names: list[str] = []
     for name, value in given.items():
@@ -91,8 +99,19 @@ def settings_of(given: dict[str, Any]) -> Settings:
             names.append(name[:64])
     if names:
         kept["+"] = sorted(names)[:_MOST_NAMES]
-    system = "\n".join(t for t in (text_of(given.get("instructions")), text_of(given.get("system"))) if t)
+    system = "\n".join(t for t in map(text_of, map(given.get, ("instructions", "system", "systemInstruction", "system_instruction"))) if t)
     return Settings(canonical(kept), _tools(given), system)
+
+
+def _flat(given: dict[str, Any]) -> dict[str, Any]:
+    """Bring nested settings up under the names that other requests have, so that one client is one client whichever way it asks."""
+    out = {name: value for name, value in given.items() if name not in _NESTED}
+    for group in _NESTED:
+        nested = given.get(group)
+        for name, value in nested.items() if isinstance(nested, dict) else ():
+            plain = _HUMP.sub(lambda m: "_" + m[1].lower(), name)
+            out.setdefault(_RENAMED.get(plain, plain), value)
+    return out
 
 
 def canonical(value: Any) -> str:
@@ -132,26 +151,35 @@ def _sort(value: Any) -> Any:
 
 def _tools(given: dict[str, Any]) -> str | None:
     found: list[list[Any]] = []
-    for name in ("tools", "functions"):
-        listed = given.get(name)
+    config = given.get("toolConfig", given.get("tool_config"))
+    for listed in (given.get("tools"), given.get("functions"), config.get("tools") if isinstance(config, dict) else None):
         for tool in listed if isinstance(listed, list) else []:
-            if not isinstance(tool, dict):
-                continue
-            declared = tool.get("function_declarations")
-            for one in declared if isinstance(declared, list) else [tool]:
-                inner = one.get("function", one) if isinstance(one, dict) else one
-                if isinstance(inner, dict):
-                    schema = inner.get("parameters", inner.get("input_schema"))
-                    label = inner.get("name", inner.get("type"))
-                    found.append([label if isinstance(label, str) else None, schema])
+            if isinstance(tool, dict):
+                declared = tool.get("functionDeclarations", tool.get("function_declarations"))
+                found += [_tool(one) for one in (declared if isinstance(declared, list) else [tool]) if isinstance(one, dict)]
     made: dict[str, Any] = {}
     if found:
         made["tools"] = sorted(found, key=canonical)
     wanted = given.get("response_format")
     if not isinstance(wanted, dict) and isinstance(given.get("text"), dict):
         wanted = given["text"].get("format")
-    if isinstance(wanted, dict):
-        shape = wanted.get("json_schema", wanted.get("schema"))
-        if shape is not None:
-            made["reply"] = shape
+    shape = wanted.get("json_schema", wanted.get("schema")) if isinstance(wanted, dict) else None
+    if shape is None:
+        shape = next((given[n] for n in ("response_schema", "response_json_schema", "responseSchema") if given.get(n) is not None), None)
+    if shape is not None:
+        made["reply"] = shape
     return canonical(made) if made else None
+
+
+def _tool(one: dict[str, Any]) -> list[Any]:
+    """[name, schema] of a declared tool.  A tool that is neither named nor typed goes by its keys, so that different ones stay different."""
+    inner = one.get("function", one.get("toolSpec", one))
+    inner = inner if isinstance(inner, dict) else one
+    schema = next(
+        (inner[n] for n in ("parameters", "input_schema", "inputSchema", "parametersJsonSchema", "parameters_json_schema") if n in inner),
+        None,
+    )
+    if isinstance(schema, dict) and schema.keys() == {"json"}:
+        schema = schema["json"]
+    label = inner.get("name", inner.get("type"))
+    return [label if isinstance(label, str) else ",".join(sorted(inner))[:64], schema]

@@ -30,6 +30,8 @@ class Quarantine:
         self.by_reason: Counter[str] = Counter()
         self.repaired: Counter[str] = Counter()
         self.blanked: Counter[str] = Counter()
+        self._listed = 0
+        self._unlisted = 0
         self.entries: list[dict[str, object]] = []  # only filled without a path
 
     @classmethod
@@ -59,36 +61,47 @@ class Quarantine:
         self.blanked[f"{field}: {reason}"] += 1
         self._enter(file, line, field, f"{reason}; the field is left unknown", "", detail)
 
-    def _listed(self) -> int:
-        return sum(self.by_reason.values()) + sum(self.blanked.values())
-
     def _enter(self, file: str, line: int | None, field: str, reason: str, excerpt: str, detail: str) -> None:
         text = f"{reason} ({detail})" if detail else reason
         entry: dict[str, object] = {"file": file, "line": line, "field": field, "reason": text[:400], "excerpt": excerpt[:200]}
         if self._file is not None:
-            if self._listed() <= MOST_ENTRIES:
+            if self._listed < MOST_ENTRIES:
                 self._file.write(json.dumps(entry, ensure_ascii=True) + "\n")
+                self._listed += 1
+            else:
+                self._unlisted += 1
         elif self._path is None:
             self.entries.append(entry)
 
-    def repair(self, reason: str) -> None:
-        """Count a line that is kept although something in it had to be mended or left out."""
-        self.repaired[reason] += 1
+    def add_uncounted(self, field: str, reason: str, number: int) -> None:
+        """Count entries of one reason that are not written one by one."""
+        self.count += number
+        self.by_reason[f"{field}: {reason}" if field else reason] += number
+        self._unlisted += number
+
+    def repair(self, reason: str, times: int = 1) -> None:
+        """Count lines that are kept although something in them had to be mended or left out."""
+        if times:
+            self.repaired[reason] += times
+
+    @property
+    def room(self) -> int:
+        """How many more entries will be written one by one."""
+        return MOST_ENTRIES - self._listed
+
+    def so_far(self) -> Path | None:
+        """Return the draft with all entries of until now in it, to be copied; None without a file."""
+        if self._file is not None:
+            self._file.flush()
+        return self._draft if self._file is not None else self._path
 
     def close(self) -> None:
         """Write the file under its name.  A second call does nothing."""
         if self._file is None or self._path is None or self._draft is None:
             return
-        listed = self._listed()
-        if listed > MOST_ENTRIES:
-            rest = {
-                "file": "",
-                "line": None,
-                "field": "",
-                "reason": f"{listed - MOST_ENTRIES} more entries were only counted",
-                "excerpt": "",
-            }
-            self._file.write(json.dumps(rest) + "\n")
+        if self._unlisted:
+            told = f"{self._unlisted} more entries were only counted"
+            self._file.write(json.dumps({"file": "", "line": None, "field": "", "reason": told, "excerpt": ""}) + "\n")
         self._file.close()
         self._file = None
         self._draft.replace(self._path)

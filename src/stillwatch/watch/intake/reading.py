@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,19 +14,20 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stillwatch.watch.intake import spendlogs, tables
+from stillwatch.watch.intake import formats, spendlogs, tables
+from stillwatch.watch.intake.clock import AHEAD, LATEST
 from stillwatch.watch.intake.errors import IntakeError, RowError
+from stillwatch.watch.intake.formats import HEAD, Opener
 from stillwatch.watch.intake.identity import Identity
-from stillwatch.watch.intake.lines import LONGEST_LINE, Block, Oversize, Source, elements, split
-from stillwatch.watch.intake.litellm import CallReader
+from stillwatch.watch.intake.lines import LONGEST_LINE, Block, Oversize, Source
+from stillwatch.watch.intake.litellm import CallReader, NotACall
 from stillwatch.watch.intake.quarantine import Quarantine
 from stillwatch.watch.intake.rows import Row, batch
+from stillwatch.watch.intake.tally import Tally
+from stillwatch.watch.intake.withheld import NOT_STORED
 
 _NAMES: Final = re.compile(r"\.(jsonl|json|ndjson|log)(\.gz|\.zst)?$|\.parquet$", re.IGNORECASE)
-_HEAD: Final = 1 << 16
 _BOM: Final = b"\xef\xbb\xbf"
-#: Keys that only a LiteLLM call has; one of them in the first lines tells the format.
-_CALL_KEYS: Final = frozenset(("startTime", "request_id", "litellm_call_id", "model_parameters", "custom_llm_provider"))
 
 
 @dataclass(slots=True)
@@ -44,7 +44,8 @@ class FileReport:
 def expand(patterns: Sequence[str]) -> list[Path]:
     """Return the files that paths, globs (also ``**``) and directories name, sorted, each once.
 
-    In directories and their sub-directories these count: .jsonl, .json, .ndjson, .log (also .gz, .zst) and .parquet, unless hidden.
+    In directories and their sub-directories these count: .jsonl, .json, .ndjson, .log (also .gz, .zst) and .parquet, and files of any other name or none
+    (a bucket's objects) that begin as logs do; hidden ones do not.
     Raises IntakeError when a pattern names no file.
     """
     found: dict[Path, Path] = {}
@@ -54,24 +55,31 @@ def expand(patterns: Sequence[str]) -> list[Path]:
         hits = [path] if path.exists() else [Path(p) for p in glob.glob(str(path), recursive=True)]  # noqa: PTH207
         files = [f for hit in hits for f in (_inside(hit) if hit.is_dir() else [hit]) if f.is_file()]
         if not files:
-            raise IntakeError(
-                f"{pattern}: no log file there; name a file, a glob or a directory that holds .jsonl, .json, .log or .parquet files"
-            )
+            raise IntakeError(f"{pattern}: no log file there; name a file, a glob or a directory that holds logs")
         for file in files:
             found.setdefault(file.resolve(), file)
     return sorted(found.values())
 
 
 def _inside(directory: Path) -> list[Path]:
-    return [p for p in directory.rglob("*") if _NAMES.search(p.name) and not p.name.startswith(".")]
+    return [p for p in directory.rglob("*") if not p.name.startswith(".") and (_NAMES.search(p.name) or _begins_as_a_log(p))]
+
+
+def _begins_as_a_log(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return formats.looks_like_calls(file.read(HEAD))
+    except OSError:  # a folder, or none of ours
+        return False
 
 
 @dataclass(slots=True)
 class Reader:
     """Reads log files into batches of schema CALLS.
 
-    ``batch_rows`` and ``batch_bytes`` (of prompt text) bound a batch.  ``progress`` gets the number of bytes read since its last call.
-    ``reports`` (one per file) and ``notices`` (sentences for the run record) fill while reading.
+    ``batch_rows`` and ``batch_bytes`` (of prompt text) bound a batch.  ``now`` (epoch seconds) is the time of the reading: a call more than a day later
+    is quarantined.  With ``by_key`` the API key is the account even where the log names a user.  ``progress`` gets the number of bytes read since its last
+    call. ``reports`` (one per file), ``tally`` and ``notices`` (sentences for the run record, that on missing prompts first) fill while reading.
     """
 
     identity: Identity
@@ -82,20 +90,23 @@ class Reader:
     reports: list[FileReport] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     longest_line: int = LONGEST_LINE
+    now: float | None = None
+    by_key: bool = False
+    tally: Tally = field(default_factory=Tally)
 
     def read(self, files: Sequence[Path]) -> Iterator[pa.RecordBatch]:
-        """Yield batches, file after file.  Raises IntakeError when not one of the files could be read as a log."""
+        """Yield batches of calls in the order of the files.  Raises IntakeError when not one of the files could be read as a log."""
         failed: list[str] = []
-        calls = CallReader(self.identity, self.quarantine.repair)
+        calls = CallReader(self.identity, self.quarantine.repair, latest=self._latest, by_key=self.by_key)
+        self.tally = calls.tally
+        gathered = _Gathered(self.batch_rows, self.batch_bytes)
         for path in files:
             report = FileReport(str(path))
             self.reports.append(report)
             before = self.quarantine.count
             reason = ""
             try:
-                for rows in self._file(path, report, calls):
-                    report.calls += len(rows)
-                    yield rows
+                yield from self._file(path, report, calls, gathered)
             except IntakeError as error:
                 reason = str(error)
             except OSError as error:
@@ -109,11 +120,17 @@ class Reader:
             report.rejected = self.quarantine.count - before
             if not report.calls and not report.rejected:
                 self.notices.append(f"{path}: holds no calls")
+        yield from gathered.rest()
+        self.notices[:0] = self.tally.notices(proxies_told=self.identity.proxies_told)
         self.notices += [f"{reason}: {n:,} times" for reason, n in sorted(self.quarantine.repaired.items())]
         if files and len(failed) == len(files):
             raise IntakeError("none of the files could be read as a log; give LiteLLM logs or calls in Parquet:\n" + "\n".join(failed))
 
-    def _file(self, path: Path, report: FileReport, calls: CallReader) -> Iterator[pa.RecordBatch]:
+    @property
+    def _latest(self) -> float:
+        return LATEST if self.now is None else min(LATEST, self.now + AHEAD)
+
+    def _file(self, path: Path, report: FileReport, calls: CallReader, gathered: _Gathered) -> Iterator[pa.RecordBatch]:
         told = 0
 
         def progress(size: int) -> None:
@@ -129,68 +146,85 @@ class Reader:
                 if parquet:
                     # Parquet is read from its end, so its digest takes a reading of its own.
                     source.drain()
-                    yield from self._parquet(path, calls)
+                    yield from self._parquet(path, report, calls, gathered)
                 else:
-                    yield from self._lines(str(path), source, calls)
+                    yield from self._lines(report, source, calls, gathered)
             finally:
                 source.drain()
                 report.bytes, report.sha256 = source.size, source.sha256
 
-    def _lines(self, name: str, source: Source, calls: CallReader) -> Iterator[pa.RecordBatch]:
+    def _lines(self, report: FileReport, source: Source, calls: CallReader, gathered: _Gathered) -> Iterator[pa.RecordBatch]:
+        name = report.file
         chunks = source.chunks()
         head = b""
         for chunk in chunks:
             head += chunk if head else chunk.lstrip(b"\0")
-            if len(head) >= _HEAD:
+            if len(head) >= HEAD:
                 break
         skipped = len(_BOM) if head.startswith(_BOM) else 0
-        cut = _form(name, head[skipped:])
+        if source.damage and not head.strip(b" \t\r\n\0"):
+            raise IntakeError(f"{name}: {source.damage} from its beginning, nothing could be read; get the file again")
+        shape = formats.shape(name, head[skipped:])
         rest: Iterable[bytes] = itertools.chain([head[skipped:]], chunks)
         last = 0
-        gathered = _Gathered(self.batch_rows, self.batch_bytes)
-        for block in cut(rest, source, longest=self.longest_line):
+        for block in shape.cut(rest, source, longest=self.longest_line):
             last = block.number
             if isinstance(block, Oversize):
                 excerpt = f"sha256={block.sha256} offset={block.offset + skipped} bytes={block.size}"
                 self.quarantine.add_digest(name, block.number, "", f"longer than {self.longest_line:,} bytes", excerpt=excerpt)
                 continue
             last += len(block.lines) - 1
-            yield from self._block(name, block, skipped, calls, gathered)
-        yield from gathered.rest()
+            yield from self._block(report, block, skipped, calls, gathered, shape.opener)
+        for phrase, times in shape.opener.finish() if shape.opener is not None else ():
+            self.quarantine.repair(phrase, times)
         if source.damage:
             self.quarantine.add(name, last + 1, "", "packed file is damaged; all before this line was read", detail=source.damage)
             self.notices.append(f"{name}: {source.damage}; all up to line {last} was read, get the file again for the rest")
 
-    def _block(self, name: str, block: Block, skipped: int, calls: CallReader, gathered: _Gathered) -> Iterator[pa.RecordBatch]:
+    def _block(
+        self, report: FileReport, block: Block, skipped: int, calls: CallReader, gathered: _Gathered, opener: Opener | None = None
+    ) -> Iterator[pa.RecordBatch]:
         offset = block.offset + skipped
         read = calls.row
+        before = calls.tally.calls
         for number, line in enumerate(block.lines, block.number):
             try:
-                row = read(line)
+                if opener is None:  # nearly every file: a line is a call
+                    if gathered.add(read(line), len(line)):
+                        yield from gathered.rest()
+                else:
+                    for call in opener(line):
+                        gathered.add(read(call), len(call))
+                    if gathered.full:
+                        yield from gathered.rest()
             except RowError as bad:
                 if line.strip(b" \t\r\n\0"):  # asked here, because a blank line is never a row
-                    self.quarantine.add(name, number, bad.field, bad.reason, raw=line, offset=offset, detail=bad.detail)
-            else:
-                if gathered.add(row, len(line)):
-                    yield from gathered.rest()
+                    self.quarantine.add(report.file, number, bad.field, bad.reason, raw=line, offset=offset, detail=bad.detail)
+            except NotACall:
+                self.tally.looked_up += 1
             offset += len(line) + 1
+        report.calls += calls.tally.calls - before
 
-    def _parquet(self, path: Path, calls: CallReader) -> Iterator[pa.RecordBatch]:
+    def _parquet(self, path: Path, report: FileReport, calls: CallReader, gathered: _Gathered) -> Iterator[pa.RecordBatch]:
         file = pq.ParquetFile(path)
         name = str(path)
         most = tables.rows_per_batch(file, self.batch_rows, self.batch_bytes)
         if tables.is_calls(file):
-            yield from tables.read_table(file, name, most, self.quarantine)
+            yield from gathered.rest()  # calls keep the order of the files
+            for rows in tables.read_table(file, name, most, self.quarantine, self._latest):
+                report.calls += len(rows)
+                without = tables.without_text(rows)
+                self.tally.count(None, len(rows) - without)
+                self.tally.count(NOT_STORED, without)
+                yield rows
             return
         if not {"request_id", "startTime"} <= set(file.schema_arrow.names):
             found = ", ".join(file.schema_arrow.names)[:300]
             raise IntakeError(f"{path}: neither calls of Stillwatch nor LiteLLM_SpendLogs (columns: {found}); export one of these")
-        gathered = _Gathered(self.batch_rows, self.batch_bytes)
         number = 1
         for lines in spendlogs.parquet_lines(file, min(most, 1024)):
-            yield from self._block(name, Block(number, 0, lines), 0, calls, gathered)
+            yield from self._block(report, Block(number, 0, lines), 0, calls, gathered)
             number += len(lines)
-        yield from gathered.rest()
 
 
 class _Gathered:
@@ -201,6 +235,7 @@ class _Gathered:
         self._most_bytes = size
         self._rows: list[Row] = []
         self._bytes = 0
+        self.full = False
 
     def add(self, row: Row, size: int) -> bool:
         """Take a row and the bytes of its line; return True when the batch is full."""
@@ -209,39 +244,16 @@ class _Gathered:
         if self._bytes >= self._most_bytes:
             # A line is mostly reply and fields; only when the lines are too much are the texts that stay measured.
             self._bytes = sum(sum(map(len, r.segments)) + len(r.tools or "") for r in self._rows)
-            if self._bytes >= self._most_bytes // 2:
-                return True
-        return len(self._rows) >= self._most
+            self.full = self._bytes >= self._most_bytes // 2
+        self.full = self.full or len(self._rows) >= self._most
+        return self.full
 
     def rest(self) -> Iterator[pa.RecordBatch]:
         """Yield what is held as one batch, if anything."""
         if self._rows:
             made = batch(self._rows)
-            self._rows, self._bytes = [], 0
+            self._rows, self._bytes, self.full = [], 0, False
             yield made
-
-
-def _form(name: str, head: bytes) -> Callable[..., Iterator[Block | Oversize]]:
-    """Return how to cut a file into objects, by its first bytes.  Raises IntakeError for anything that is no log of calls."""
-    start = head.lstrip(b" \t\r\n\0")
-    if not start or start.startswith(b"[") or re.match(rb"\{[ \t]*\r?\n", start):
-        if start and not any(b'"' + key.encode() + b'"' in start for key in _CALL_KEYS) and len(head) < _HEAD:
-            raise IntakeError(f"{name}: JSON, but not of LiteLLM's calls; export StandardLoggingPayload lines or LiteLLM_SpendLogs rows")
-        return elements if start else split
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise IntakeError(f"{name}: UTF-16 text; convert it to UTF-8")
-    lines = [line for line in head.split(b"\n") if line.strip(b" \t\r\0")]
-    for line in lines:
-        try:
-            value = json.loads(line.replace(b"\0", b"").decode("utf-8", "replace"))
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict) and _CALL_KEYS & value.keys():
-            return split
-    # A first line longer than the head cannot be judged here; each line will be.
-    if start.startswith(b"{") and len(lines) == 1 and len(head) >= _HEAD:
-        return split
-    raise IntakeError(f"{name}: unknown format; give LiteLLM logs (JSON lines, a JSON array, also packed with gzip or zstd) or Parquet")
 
 
 def read_calls(

@@ -18,6 +18,7 @@ class Row(NamedTuple):
 
     call_id: str
     account: str
+    key: str | None
     at: float
     ended: float | None
     model: str | None
@@ -30,7 +31,6 @@ class Row(NamedTuple):
     mail_domain_ref: str | None
     mail_shape: str | None
     address_ref: str | None
-    network_ref: str | None
     end_user_ref: str | None
     agent: str | None
     headers: str | None

@@ -19,13 +19,18 @@ COLUMNS: Final = (
     "custom_llm_provider", "api_base", "user", "metadata", "end_user", "requester_ip_address", "messages", "proxy_server_request",
     "model_parameters", "status", "team_id", "organization_id", "user_agent", "stream",
 )  # fmt: skip
+#: What LiteLLM writes where a route has no messages of its own; the request then lies in the body.
+_PLACEHOLDER: Final = b"default-message-value"
+_SHORT: Final = 200
+_DEEPEST: Final = 3
+_FORMS: Final = frozenset(("messages", "prompt", "input", "contents"))
 _raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def request(messages: bytes, settings: bytes, proxied: bytes) -> tuple[bytes, bytes]:
     """Return (messages, settings) as undecoded JSON, taken from the proxied request where the row itself holds none."""
-    no_messages = messages.strip() in _EMPTY
+    no_messages = messages.strip() in _EMPTY or (len(messages) < _SHORT and _PLACEHOLDER in messages)
     if not no_messages and settings:
         return messages, settings
     try:
@@ -38,14 +43,17 @@ def request(messages: bytes, settings: bytes, proxied: bytes) -> tuple[bytes, by
     return (whole if no_messages else messages), settings or whole
 
 
-def _body(proxied: bytes) -> dict[str, msgspec.Raw]:
+def _body(proxied: bytes, depth: int = 0) -> dict[str, msgspec.Raw]:
     if proxied[:1] == b'"':
         proxied = msgspec.json.decode(proxied, type=str).encode()
     if proxied.strip() in _EMPTY:
         return {}
     body = _raw_fields(proxied)
-    inner = body.get("body")
-    return _body(bytes(inner)) if inner is not None and bytes(inner)[:1] in (b"{", b'"') else body
+    for name in ("body", "data"):  # ``data`` is where a pass-through route keeps it
+        inner = bytes(body.get(name, b""))
+        if depth < _DEEPEST and (inner[:1] == b"{" or (name == "body" and inner[:1] == b'"')) and not _FORMS & body.keys():
+            return _body(inner, depth + 1)
+    return body
 
 
 def parquet_lines(file: pq.ParquetFile, rows: int) -> Iterator[list[bytes]]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stillwatch.records import CALLS
-from stillwatch.watch.intake.clock import EARLIEST, LATEST
+from stillwatch.watch.intake.clock import EARLIEST, FUTURE, LATEST, OUT_OF_RANGE
 from stillwatch.watch.intake.errors import IntakeError
 from stillwatch.watch.intake.quarantine import Quarantine
 
@@ -30,8 +30,9 @@ def rows_per_batch(file: pq.ParquetFile, batch_rows: int, batch_bytes: int) -> i
     return max(1, min(batch_rows, int(batch_bytes / max(1.0, widest))))
 
 
-def read_table(file: pq.ParquetFile, name: str, rows: int, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
-    """Yield batches of schema CALLS; rows without an id, an account, segments or a time from 2015 to 2100 go to quarantine.
+def read_table(file: pq.ParquetFile, name: str, rows: int, quarantine: Quarantine, latest: float = LATEST) -> Iterator[pa.RecordBatch]:
+    """Yield batches of schema CALLS; to quarantine go rows without an id, an account, segments or a time from 2015 to ``latest``, and those whose
+    ``roles`` and ``segments`` are not of one length or hold nulls.
 
     Raises IntakeError for a file of a newer version, or one that lacks a column which may not be empty or has one of another type.
     """
@@ -57,22 +58,40 @@ def read_table(file: pq.ParquetFile, name: str, rows: int, quarantine: Quarantin
                 raise IntakeError(f"{name}: column {field.name} is no {field.type}; write it as {field.type}") from error
         # The cast column may hold nulls until they are sorted out, so the schema's promise is given only afterwards.
         table = dict(zip(CALLS.names, columns, strict=True))
-        good = None
-        for field in CALLS:
-            if field.nullable:
-                continue
-            fine = pc.is_valid(table[field.name])
-            if field.name == "at":
-                inside = pc.and_(pc.greater_equal(table["at"], EARLIEST), pc.less(table["at"], LATEST))
-                fine = pc.and_(fine, pc.fill_null(inside, False))
-            elif pa.types.is_string(field.type):
-                fine = pc.and_(fine, pc.fill_null(pc.not_equal(table[field.name], ""), False))
-            reason = "time out of range (2015 to 2100)" if field.name == "at" else "missing"
-            for i in pc.indices_nonzero(pc.invert(fine)).to_pylist():
-                if good is None or good[i].as_py():
-                    quarantine.add(name, row + i + 1, field.name, reason)
-            good = fine if good is None else pc.and_(good, fine)
+        tests = [(f.name, "missing", pc.is_valid(table[f.name])) for f in CALLS if not f.nullable]
+        tests += [
+            (f.name, "missing", pc.fill_null(pc.not_equal(table[f.name], ""), False))
+            for f in CALLS
+            if not f.nullable and pa.types.is_string(f.type)
+        ]
+        tests.append(
+            ("at", OUT_OF_RANGE, pc.fill_null(pc.and_(pc.greater_equal(table["at"], EARLIEST), pc.less(table["at"], LATEST)), False))
+        )
+        tests.append(("at", FUTURE, pc.fill_null(pc.or_(pc.less(table["at"], latest), pc.greater_equal(table["at"], LATEST)), False)))
+        same = pc.equal(pc.list_value_length(table["roles"]), pc.list_value_length(table["segments"]))
+        tests.append(("segments", "not as many as roles", pc.fill_null(same, False)))
+        tests += [(n, "missing in the list", _whole(table[n])) for n in ("roles", "segments")]
+        good = pa.array([True] * len(batch))
+        for field_name, reason, fine in tests:
+            for i in pc.indices_nonzero(pc.and_(good, pc.invert(fine))).to_pylist():
+                quarantine.add(name, row + i + 1, field_name, reason)
+            good = pc.and_(good, fine)
         row += len(batch)
+        # Filtering also cuts off list values that stand before or after these rows, which the kernel would count.
         whole = pa.RecordBatch.from_arrays([c.filter(good) for c in columns], schema=CALLS)
         if len(whole):
             yield whole
+
+
+def _whole(lists: pa.Array) -> pa.Array:
+    """[rows] whether a list holds no null."""
+    holes = pc.list_parent_indices(lists).filter(pc.is_null(pc.list_flatten(lists)))
+    return pc.invert(pc.is_in(pa.array(range(len(lists)), pa.int64()), value_set=holes.cast(pa.int64())))
+
+
+def without_text(calls: pa.RecordBatch) -> int:
+    """Return how many calls have no text, or an empty user text that says it is not known."""
+    sizes = pc.binary_length(pc.list_flatten(calls.column("segments")))
+    full = pc.list_parent_indices(calls.column("segments")).filter(pc.greater(sizes, 0))
+    empty = pc.list_parent_indices(calls.column("segments")).filter(pc.equal(sizes, 0))
+    return int(len(calls) - len(set(full.unique().to_pylist()) - set(empty.unique().to_pylist())))

@@ -26,18 +26,61 @@ MIN_COVER: Final = 0.3
 _HALF_RANGE: Final = float(2**63)
 
 
+#: What makes a call the same call: its id alone is what a client or a provider says.
+_SAME: Final = ["call_id", "account", "at", "text"]
+
+
+def loose_keys(calls: Frame) -> Frame:
+    """key, least, most, calls: the API keys that stand in for an account in ``calls`` calls while other calls name the key's user.
+
+    ``least`` and ``most`` are the first and last of its users by name; one user where they are equal.
+    """
+    stands_in = nw.col("account") == nw.col("key")
+    marked = calls.filter(~nw.col("key").is_null()).select(
+        "key", user=nw.when(~stands_in).then(nw.col("account")), loose=stands_in.cast(nw.Int64)
+    )
+    found = marked.group_by("key").agg(least=nw.col("user").min(), most=nw.col("user").max(), calls=nw.col("loose").sum())
+    return found.filter((nw.col("calls") > 0) & ~nw.col("least").is_null())
+
+
+def with_users(calls: Frame, keys: Frame) -> Frame:
+    """The calls with their key's user for account where the key stands in for it and has one user; ``keys`` is what ``loose_keys`` gives."""
+    tied = keys.filter(nw.col("least") == nw.col("most")).select("key", user=nw.col("least"))
+    joined = calls.join(tied, on="key", how="left")
+    taken = (nw.col("account") == nw.col("key")) & ~nw.col("user").is_null()
+    return joined.with_columns(account=nw.when(taken).then(nw.col("user")).otherwise(nw.col("account"))).drop("user")
+
+
+def unanswered_keys(calls: Frame) -> Frame:
+    """account, calls: the keys that stand in for an account and have not one answered call - what a log-in with an unknown key looks like."""
+    alone = calls.filter(nw.col("account") == nw.col("key"))
+    answered = (nw.col("status").is_null() | (nw.col("status") != "failure")).cast(nw.Int64)
+    return (
+        alone.with_columns(answered=answered)
+        .group_by("account")
+        .agg(calls=nw.len(), answered=nw.col("answered").sum())
+        .filter(nw.col("answered") == 0)
+        .select("account", "calls")
+    )
+
+
 def duplicates(calls: Frame) -> Frame:
-    """call_id, n, at: the ids that occur more than once, how often, and their first time."""
-    return calls.group_by("call_id").agg(n=nw.len(), at=nw.col("at").min()).filter(nw.col("n") > 1)
+    """call_id, account, at, text, n: the calls that occur more than once (an export overlaps, a line was delivered again), and how often."""
+    return calls.group_by(*_SAME).agg(n=nw.len()).filter(nw.col("n") > 1)
 
 
-def first_of_duplicates(calls: Frame, repeated: Frame) -> Frame:
-    """The calls with each repeated id kept once: the earliest, and of equally early ones the least by content, so line order does not matter."""
-    same = calls.join(repeated.select("call_id", first="at"), on="call_id", how="inner").filter(nw.col("at") == nw.col("first"))
-    least = same.group_by("call_id").agg(text=nw.col("text").min())
-    kept = same.join(least, on=["call_id", "text"], how="inner").group_by("call_id").agg(call=nw.col("call").min())
-    others = calls.join(repeated.select("call_id"), on="call_id", how="anti")
-    return nw.concat([others, calls.join(kept.select("call"), on="call", how="semi")])
+def repeats(calls: Frame, repeated: Frame) -> Frame:
+    """call, call_id: the copies of the ``duplicates`` that are left out.  Which copy stays depends on what it holds, and on line order only between equals."""
+    same = calls.join(repeated.select(*_SAME), on=_SAME, how="inner")
+    by = [nw.col(c).fill_null("") for c in ("address_ref", "status", "model")]
+    ranked = same.select("call", *_SAME, "client", *by)
+    kept = ranked.unique(subset=_SAME, keep="first", order_by=["client", "address_ref", "status", "model", "call"])
+    return ranked.join(kept.select("call"), on="call", how="anti").select("call", "call_id")
+
+
+def with_prompt(calls: Frame) -> Frame:
+    """calls, with_text: one row, the number of calls and of those whose text is known."""
+    return calls.select(nw.len().alias("calls"), (nw.col("text") != 0).cast(nw.Int64).sum().alias("with_text"))
 
 
 def with_owner(calls: Frame, owners: Frame) -> Frame:
@@ -46,10 +89,10 @@ def with_owner(calls: Frame, owners: Frame) -> Frame:
 
 
 def print_calls(calls: Frame) -> Frame:
-    """One row per call and fingerprint."""
-    return (
-        calls.select("call", "order", "owner", "text", nw.col("prints").alias("print")).explode("print").filter(~nw.col("print").is_null())
-    )
+    """One row per call and fingerprint.  Where only the system text of a call is known it stands for the text."""
+    text = nw.when(nw.col("text") != 0).then(nw.col("text")).otherwise(nw.col("system"))
+    rows = calls.select("call", "order", "owner", text.alias("text"), nw.col("prints").alias("print")).explode("print")
+    return rows.filter(~nw.col("print").is_null())
 
 
 def recurring(rows: Frame) -> Frame:
@@ -104,28 +147,30 @@ def harness_calls(calls: Frame) -> Frame:
 
 
 def streams(rows: Frame, keys: list[str]) -> Frame:
-    """keys, client, agent, who, owner, calls, repeated, texts, first, last: one row per account, group and client.
+    """keys, client, agent, who, owner, calls, with_text, repeated, texts, first, last: one row per account, group and client.
 
-    ``repeated`` counts calls whose whole text a fair share of the group's owners sent: at least ``SENDERS`` and ``SENT_BY`` of them.  Two accounts that send
-    an item twice on purpose do not make it a common one.  ``texts`` counts distinct texts.  Calls without a text (0) are neither.
+    ``with_text`` counts calls whose text is known, ``texts`` their distinct texts, and ``repeated`` those of them whose whole text a fair share of the group's
+    owners sent: at least ``SENDERS`` and ``SENT_BY`` of them.  Two accounts that send an item twice on purpose do not make it a common one.  A text that is
+    not known (0) is equal to no other.
     """
+    known = nw.col("text") != 0
     size = rows.group_by(*keys).agg(group_owners=nw.col("owner").n_unique())
-    shared = rows.group_by(*keys, "text").agg(senders=nw.col("owner").n_unique()).filter(nw.col("senders") >= SENDERS, nw.col("text") != 0)
+    shared = rows.filter(known).group_by(*keys, "text").agg(senders=nw.col("owner").n_unique()).filter(nw.col("senders") >= SENDERS)
     common = shared.join(size, on=keys, how="inner").filter(nw.col("senders") >= nw.col("group_owners") * SENT_BY)
-    marked = rows.join(common.select(*keys, "text", common=nw.lit(1)), on=[*keys, "text"], how="left").with_columns(
-        repeated=nw.col("common").fill_null(0),
-        blank=(nw.col("text") == 0).cast(nw.Int64),
+    marked = rows.join(common.select(*keys, "text", repeated=nw.lit(1)), on=[*keys, "text"], how="left").with_columns(
+        repeated=nw.col("repeated").fill_null(0), with_text=known.cast(nw.Int64)
     )
     by = [*keys, *(c for c in ("client", "agent") if c not in keys), "who", "owner"]
     counted = marked.group_by(*by).agg(
         calls=nw.len(),
+        with_text=nw.col("with_text").sum().cast(nw.Int64),
         repeated=nw.col("repeated").sum().cast(nw.Int64),
         texts=nw.col("text").n_unique().cast(nw.Int64),
-        blank=nw.col("blank").max(),
         first=nw.col("at").min(),
         last=nw.col("at").max(),
     )
-    return counted.with_columns(texts=nw.col("texts") - nw.col("blank")).drop("blank")
+    # An unknown text (0) was counted as one of them.
+    return counted.with_columns(texts=nw.col("texts") - (nw.col("with_text") < nw.col("calls")).cast(nw.Int64))
 
 
 def account_addresses(calls: Frame) -> Frame:
@@ -144,9 +189,10 @@ def mail_of(calls: Frame) -> Frame:
 
 
 def activity(calls: Frame) -> Frame:
-    """account, calls, first, last, org_ref, end_users: one row per account seen in the log."""
+    """account, calls, keys, first, last, org_ref, end_users: one row per account seen in the log; ``keys`` are its API keys."""
     return calls.group_by("account").agg(
         calls=nw.len(),
+        keys=nw.col("key").n_unique(),
         first=nw.col("at").min(),
         last=nw.col("at").max(),
         org_ref=nw.col("org_ref").max(),

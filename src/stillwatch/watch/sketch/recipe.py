@@ -47,6 +47,27 @@ def hash_column(column: pa.Array) -> NDArray[np.int64]:
     return out.view(np.int64)
 
 
+def _mixed(*parts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One well-mixed hash of several for each row (the finaliser of SplitMix64, after each)."""
+    h = np.ones(len(parts[0]), np.uint64)
+    for part in parts:
+        h = h + np.uint64(0x9E3779B97F4A7C15) ^ part.view(np.uint64)
+        h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        h ^= h >> np.uint64(31)
+    return h.view(np.int64)
+
+
+def _withheld(segments: pa.Array, offsets: NDArray[np.int64], is_system: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[calls] whether an empty user segment says that the call's text is not known (see ``intake.messages``)."""
+    empty = pc.equal(pc.binary_length(segments), 0).to_numpy(zero_copy_only=False)
+    places = np.flatnonzero(empty & ~is_system)
+    out = np.zeros(len(offsets) - 1, bool)
+    at = np.searchsorted(offsets, places, side="right") - 1
+    out[at[(at >= 0) & (at < len(out))]] = True
+    return out
+
+
 def _hash_few(*columns: pa.Array) -> NDArray[np.int64]:
     """As ``hash_column`` of the columns joined, hashing each distinct combination once."""
     joined = pc.binary_join_element_wise(*[pc.fill_null(c, "").cast(pa.string()) for c in columns], "\x1f")
@@ -80,11 +101,21 @@ def sketch_batch(calls: pa.RecordBatch, first: int) -> pa.RecordBatch:
     text, system, words = np.empty(n, np.uint64), np.empty(n, np.uint64), np.empty(n, np.int32)
     used = kernel.sketch_calls(data, seg_offsets, call_offsets, roles, prints, print_offsets, text, system, words)
 
+    text[_withheld(lists.values, call_offsets, roles)] = 0
+
     agent, params = calls.column("agent"), calls.column("params")
     tools = pc.fill_null(calls.column("tools"), "")
     columns = {
         "call": pa.array(np.arange(first, first + n)),
-        "order": pa.array(hash_column(calls.column("call_id"))),
+        # A client may choose its id and its text, but not its account and the gateway's clock.
+        "order": pa.array(
+            _mixed(
+                hash_column(calls.column("call_id")),
+                text.view(np.int64),
+                _hash_few(calls.column("account")),
+                calls.column("at").to_numpy().view(np.int64),
+            )
+        ),
         "client": pa.array(_hash_few(agent, calls.column("headers"), params)),
         "agent": pa.array(_hash_few(agent)),
         "system": pa.array(system.view(np.int64)),

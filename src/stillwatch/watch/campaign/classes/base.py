@@ -26,7 +26,8 @@ class Group:
     who: NDArray[np.int64]
     calls: NDArray[np.int64]
     repeated: NDArray[np.int64]  # calls whose whole text a fair share of the group's owners sent too
-    texts: NDArray[np.int64]
+    texts: NDArray[np.int64]  # distinct
+    with_text: NDArray[np.int64]  # calls whose text is known
     first: NDArray[np.float64]
     last: NDArray[np.float64]
     clients: NDArray[np.int64]  # the client of most of these calls

@@ -28,8 +28,8 @@ def slices_bits(repeated: int, calls: int) -> float:
 
 def slices(group: Group) -> Finding:
     """The gate's finding."""
-    calls, repeated = int(group.calls.sum()), int(group.repeated.sum())
-    text = f"Slices: {repeated} of {calls} calls have a text that several other owners sent too."
-    if not group.texts.sum():
+    calls, repeated = int(group.with_text.sum()), int(group.repeated.sum())
+    text = f"Slices: {repeated} of {calls} calls with a text have one that several other owners sent too."
+    if not calls:
         return Finding("slices", 0.0, "Slices: not assessed, no call has a text.", assessed=False, question="harvest")
     return Finding("slices", max(REPEAT_FLOOR, slices_bits(repeated, calls)), text, question="harvest")
