@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stillwatch.records import ACCOUNTS, Notice
-from stillwatch.store import Engine, Part, Source, Spool
+from stillwatch.store import Engine, Source, Spool, View
 from stillwatch.watch import link
 from stillwatch.watch.campaign import DAY
 from stillwatch.watch.intake import Identity, Quarantine, Reader, expand, load_or_create_key, read_accounts
@@ -84,8 +84,7 @@ class Read:
     engine: Engine
     calls: Frame
     accounts: pa.Table  # records.ACCOUNTS
-    parts: Sequence[Part]
-    begin: float  # calls up to this time are outside the window
+    view: View
     notices: list[Notice] = field(default_factory=list)
 
 
@@ -108,8 +107,9 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     notices: list[Notice] = []
     quarantine = stack.enter_context(Quarantine(settings.out / "quarantine.jsonl"))
     mark = blake2b(key, digest_size=8, person=b"sw-state").hexdigest()
-    spool = stack.enter_context(Spool(settings.out, state=settings.state, recipe=RECIPE, key=mark))
-    files = [f for f in named if not spool.known(f)]
+    spool = stack.enter_context(Spool(settings.out, now=now, state=settings.state, recipe=RECIPE, key=mark))
+    unread = {str(u.file): u for u in spool.unread(named)}
+    files = [u.file for u in unread.values()]
     if len(files) < len(named):
         notices.append(Notice("state", f"{len(named) - len(files)} files were in the state already and were not read again"))
     progress.size(sum(f.stat().st_size for f in files))
@@ -117,19 +117,27 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     progress.enter("read and sketch")
     accounts = read_accounts(settings.accounts, identity, quarantine) if settings.accounts else ACCOUNTS.empty_table()
     reader = Reader(identity, quarantine, progress=progress.read)
-    changed = {str(f): f.stat().st_mtime_ns for f in files}
     for batch in reader.read(files):
         spool.add(batch, sketch_batch(batch, spool.next_call))
     if settings.state is not None:
         quarantine.close()  # the part that comes into the state now takes its rejects with it
-    done = [Source(str(Path(r.file).resolve()), r.bytes, changed[r.file], r.sha256, r.calls, r.rejected) for r in reader.reports]
+    done = [
+        Source(str(Path(r.file).resolve()), r.bytes, unread[r.file].changed, r.sha256, r.calls, r.rejected, unread[r.file].again)
+        for r in reader.reports
+    ]
     spool.finish(done, settings.out / "quarantine.jsonl")
     notices += [Notice("intake", n) for n in reader.notices]
-    begin, parts = spool.since(None if settings.window is None else settings.window * DAY)
+    view = spool.view(None if settings.window is None else settings.window * DAY)
     engine = stack.enter_context(Engine(spool.folder, memory=settings.memory))
-    raw = engine.parquet([p.sketches for p in parts or spool.parts[-1:]])
+    raw = engine.parquet([p.sketches for p in view.parts or spool.parts[-1:]])
     if settings.window is not None:
-        raw = raw.filter(nw.col("at") > begin)
+        raw = raw.filter(nw.col("at") > view.begin)
+    if view.ahead:
+        text = "the state holds calls later than a day from now: they are kept and looked at when they are due; check the clocks"
+        notices.append(Notice("clock", text))
+        raw = raw.filter(nw.col("at") <= view.latest)
+    for first, end in view.again:
+        raw = raw.filter((nw.col("call") < first) | (nw.col("call") >= end))
     repeated = engine.fetch(link.duplicates(raw))
     if repeated.num_rows:
         extra = int(pc.sum(repeated.column("n")).as_py()) - repeated.num_rows
@@ -137,4 +145,4 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
         quarantine.by_reason["call id: repeated; the earliest is kept"] += extra
         notices.append(Notice("repeats", f"{extra} calls repeat an id that was seen already; the earliest of each was kept"))
         raw = engine.keep("distinct_calls", link.first_of_duplicates(raw, engine.keep("repeated", repeated)))
-    return Read(settings, progress, now, identity, quarantine, spool, engine, raw, accounts, parts, begin, notices)
+    return Read(settings, progress, now, identity, quarantine, spool, engine, raw, accounts, view, notices)
