@@ -145,7 +145,7 @@ def one(n: int, folder: Path) -> None:
     build = time.perf_counter() - start
     start = time.perf_counter()
     progress = Progress()
-    case = detect(Settings([str(folder / "calls.jsonl.gz")], folder / "found", folder / "accounts.csv"), progress, now=0.0)
+    case = detect(Settings([str(folder / "calls.jsonl.gz")], folder / "found", folder / "accounts.csv"), progress, now=time.time())
     took = time.perf_counter() - start
     print(json.dumps(progress.timings), file=sys.stderr)
     streams = {r["id"]: r["stream"] for r in csv.DictReader(gzip.open(folder / "truth_calls.csv.gz", "rt"))}
@@ -195,7 +195,7 @@ def days(count: int, calls: int, window: float) -> None:
             code = (
                 "import sys, json, time, resource; from pathlib import Path; from stillwatch.watch.flow import Progress, Settings, detect\n"
                 f"f = Path({str(folder)!r}); t = time.perf_counter()\n"
-                f"case = detect(Settings([str(f / 'day.jsonl')], f / 'out', f / 'accounts.csv', state=f / 'state', window={window}), Progress(), now=0.0)\n"
+                f"case = detect(Settings([str(f / 'day.jsonl')], f / 'out', f / 'accounts.csv', state=f / 'state', window={window}), Progress(), now=time.time())\n"
                 "print(json.dumps([case.run.calls, time.perf_counter() - t, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(case.campaigns)]))"
             )
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -18,5 +19,16 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with part.open("rb+") as handle:
             os.fsync(handle.fileno())
         part.replace(path)
+        flush(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def flush(folder: Path) -> None:
+    """Make a rename in a folder last through a power cut, where the file system can."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)

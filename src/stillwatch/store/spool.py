@@ -2,6 +2,9 @@
 
 A part is what one run read: a folder with Parquet files and a manifest, put in place by one rename when it is complete.  A spool lives for one run, or it
 is a state that the next run goes on with; then a run reads only new files.  The folder holds customers' prompts in clear and is made with mode 0700.
+
+Times are hostile: a log says what it likes and a clock may jump.  What counts as newest is never later than a day from now, nothing is deleted that is not
+older than the window by the clock *and* by the log, and a part's manifest stays when its data are gone, so that its files are not read again.
 """
 
 from __future__ import annotations
@@ -9,9 +12,9 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import tempfile
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -22,7 +25,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stillwatch.records import CALLS, SKETCHES
+from stillwatch.store.digests import sha256_at
+from stillwatch.store.files import flush, write_atomically
+from stillwatch.store.work import Work
 
+#: Clocks differ; what lies further ahead of now than so many seconds is not believed.
+AHEAD: Final = 86_400.0
+#: Version of the manifest; 1 had neither ``read`` nor ``Source.again``.
+_MANIFEST: Final = 2
 _TEXTS: Final = pa.schema([pa.field("call", pa.int64()), CALLS.field("roles"), CALLS.field("segments")])
 
 
@@ -31,7 +41,11 @@ class StateError(ValueError):
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A log file that was read.  ``sha256`` is of the file as it lay on disk; ``changed`` its time of change in nanoseconds."""
+    """A log file that was read.
+
+    ``sha256`` is of the file as it lay on disk; ``changed`` its time of change in nanoseconds.  ``again`` is the digest of an earlier reading that this
+    one holds all of: the file had grown since, or was read while the clock was behind it.
+    """
 
     path: str
     bytes: int
@@ -39,10 +53,11 @@ class Source(msgspec.Struct, frozen=True):
     sha256: str
     calls: int
     rejected: int
+    again: str = ""
 
 
 class Manifest(msgspec.Struct):
-    """What a part holds: ``calls`` from call number ``start`` on, between ``first`` and ``last`` (epoch seconds)."""
+    """What a part holds: ``calls`` from call number ``start`` on, between ``first`` and ``last`` (epoch seconds), read when the clock said ``read``."""
 
     recipe: str
     key: str
@@ -51,6 +66,37 @@ class Manifest(msgspec.Struct):
     first: float | None = None
     last: float | None = None
     sources: tuple[Source, ...] = ()
+    version: int = 1
+    read: float | None = None
+
+    def settled(self, source: Source) -> bool:
+        """Whether the file is done with.  One that changed later than the clock said was read by a wrong clock, which may have turned calls away."""
+        return self.read is None or not source.rejected or source.changed <= (self.read + AHEAD) * 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A log file that is to be read; ``changed`` and ``again`` as in ``Source``."""
+
+    file: Path
+    changed: int
+    again: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a run looks at: the calls of ``parts`` later than ``begin`` and not later than ``latest``, but none of a number in ``again`` (from, up to)."""
+
+    parts: tuple[Part, ...]
+    begin: float
+    latest: float
+    again: tuple[tuple[int, int], ...]
+    sources: tuple[Source, ...]
+
+    @property
+    def ahead(self) -> bool:
+        """Whether some calls are later than ``latest``."""
+        return any(p.manifest.last is not None and p.manifest.last > self.latest for p in self.parts)
 
 
 class Part:
@@ -76,6 +122,7 @@ class Spool:
     Args:
         beside: where a spool of one run makes its folder.
         state: the folder of a state instead; made if it is not there.
+        now: what the clock says, in epoch seconds.
         recipe: the sketches' recipe.
         key: a fingerprint of the identity key: references made with another key do not meet.
 
@@ -83,24 +130,27 @@ class Spool:
         StateError: another run uses the state, or it was made with another recipe or key, or is damaged.
     """
 
-    def __init__(self, beside: Path, *, state: Path | None = None, recipe: str = "", key: str = "") -> None:
+    def __init__(self, beside: Path, *, now: float, state: Path | None = None, recipe: str = "", key: str = "") -> None:
         self.state = state
         self.parts: list[Part] = []
+        self._gone: list[tuple[int, Manifest]] = []  # parts whose data were deleted, by number
+        self._now = now
         self._lock: int | None = None
         if state is not None:
             state.mkdir(parents=True, exist_ok=True, mode=0o700)
             state.chmod(0o700)
             self._lock = _locked(state)
-            for left in state.glob(".work-*"):  # a broken-off run's
-                shutil.rmtree(left, ignore_errors=True)
-            try:
-                self.parts = [_load(folder, recipe, key) for folder in sorted(state.glob("part-*"))]
-            except StateError:
-                os.close(self._lock)
-                raise
-        self.folder = Path(tempfile.mkdtemp(prefix=".work-", dir=state or beside))
-        start = max((p.manifest.start + p.manifest.calls for p in self.parts), default=0)
-        self._new = Part(self.folder / "part", Manifest(recipe, key, start))
+        try:
+            if state is not None:
+                self.parts = [Part(f, _load(f / "manifest.json", recipe, key)) for f in sorted(state.glob("part-*"))]
+                self._gone = [(_number(f), _load(f, "", "")) for f in sorted(state.glob("read-*.json"))]
+            self._work = Work(state or beside)
+        except BaseException:
+            self._unlock()
+            raise
+        self.folder = self._work.folder
+        start = max((m.start + m.calls for m in self._manifests()), default=0)
+        self._new = Part(self.folder / "part", Manifest(recipe, key, start, version=_MANIFEST, read=now))
         self._new.folder.mkdir()
         self._sketch_file = pq.ParquetWriter(
             self._new.sketches, SKETCHES, compression="zstd", compression_level=1, use_dictionary=["account", "model", "mail_domain_ref"]
@@ -111,21 +161,49 @@ class Spool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self._lock is not None:
-            os.close(self._lock)
+        try:
+            self._close()
+        except OSError:  # the disk is full
+            if error is None:
+                raise
+        finally:
+            self._work.remove()
+            self._unlock()
 
     @property
     def next_call(self) -> int:
         """Number of the next call to be added."""
         return self._new.manifest.start + self._new.manifest.calls
 
-    def known(self, file: Path) -> bool:
-        """Whether the file was read before and has not changed since, as far as its size and time of change tell."""
-        about = file.stat()
-        this = (str(file.resolve()), about.st_size, about.st_mtime_ns)
-        return any(this == (s.path, s.bytes, s.changed) for p in self.parts for s in p.manifest.sources)
+    def unread(self, files: Sequence[Path]) -> list[Unread]:
+        """The files that are not in the state yet, or have grown or changed since.
+
+        A file that was read is known by its name, size and time of change, and under any other name by its digest.  One whose beginning was read, under its
+        name or another in its folder, has grown: it is read again as a whole, and the earlier reading then no longer counts.
+        """
+        settled = [s for m in self._manifests() for s in m.sources if m.settled(s)]
+        names = {(s.path, s.bytes, s.changed) for s in settled}
+        done = {s.sha256 for s in settled}
+        before = [s for m in self._manifests() for s in m.sources]
+        elsewhere: dict[
+            Path, list[Source]
+        ] = {}  # by folder, readings of files that are no longer there as they were: grown, rotated, deleted
+        for s in before:
+            if _stamp(Path(s.path)) != (s.bytes, s.changed):
+                elsewhere.setdefault(Path(s.path).parent, []).append(s)
+        found = []
+        for file in files:
+            path, about = file.resolve(), file.stat()
+            if (str(path), about.st_size, about.st_mtime_ns) in names:
+                continue
+            maybe = [s for s in before if s.bytes == about.st_size]
+            maybe += [s for s in elsewhere.get(path.parent, ()) if 0 < s.bytes < about.st_size]
+            digests = sha256_at(file, {s.bytes for s in maybe}) if maybe else {}
+            if digests.get(about.st_size) in done:
+                continue
+            held = {s.bytes: s.sha256 for s in maybe if digests.get(s.bytes) == s.sha256}
+            found.append(Unread(file, about.st_mtime_ns, held[max(held)] if held else ""))
+        return found
 
     def add(self, calls: pa.RecordBatch, sketches: pa.RecordBatch) -> None:
         """Append one batch of ``records.CALLS`` with its ``records.SKETCHES``."""
@@ -143,36 +221,81 @@ class Spool:
     def finish(self, sources: Sequence[Source], quarantine: Path | None = None) -> None:
         """Put the new part in place with the files it was read from; ``quarantine`` is copied beside a state's part."""
         self._close()
-        self._new.manifest.sources = tuple(sources)
+        calls = {s.sha256: s.calls for m in self._manifests() for s in m.sources}
+        # A reading that broke off before it had all of the earlier one does not stand for it.
+        self._new.manifest.sources = tuple(s if s.calls >= calls.get(s.again, 0) else msgspec.structs.replace(s, again="") for s in sources)
         (self._new.folder / "manifest.json").write_bytes(msgspec.json.encode(self._new.manifest))
         if self.state is not None:
             if not sources:
+                if not self.parts:  # all that was read is forgotten
+                    self.parts.append(self._new)
                 return
             if quarantine is not None and quarantine.exists():
                 shutil.copyfile(quarantine, self._new.folder / "quarantine.jsonl")
             for file in self._new.folder.iterdir():
                 with file.open("rb+") as handle:
                     os.fsync(handle.fileno())
-            numbers = [int(p.folder.name.removeprefix("part-")) for p in self.parts]
+            numbers = [_number(p.folder) for p in self.parts] + [n for n, _ in self._gone]
             place = self.state / f"part-{max(numbers, default=0) + 1:06d}"
             self._new.folder.rename(place)
+            flush(self.state)
             self._new.folder = place
         self.parts.append(self._new)
+        whole = self._superseded()
+        for part in self.parts[:-1]:
+            if all(whole.get(s.sha256, part.manifest) is not part.manifest for s in part.manifest.sources):
+                self._drop(part)  # all of it was read again
 
-    def since(self, window: float | None) -> tuple[float, list[Part]]:
-        """(earliest time that counts, parts that hold later calls) for a window of seconds up to the newest call."""
-        newest = max((p.manifest.last for p in self.parts if p.manifest.last is not None), default=0.0)
+    def view(self, window: float | None) -> View:
+        """What counts of all that was read: a window of seconds up to the newest call, or everything.
+
+        Calls later than a day from now are kept, for the clock may be wrong, and looked at when they are due.
+        """
+        latest = self._now + AHEAD
+        newest = max((at for at in (_newest(p, latest) for p in self.parts) if at is not None), default=float("-inf"))
         begin = float("-inf") if window is None else newest - window
-        return begin, [p for p in self.parts if p.manifest.last is not None and p.manifest.last > begin]
+        parts = tuple(p for p in self.parts if p.manifest.last is not None and p.manifest.last > begin)
+        whole, again = self._superseded(), []
+        for part in parts:
+            at = part.manifest.start
+            for source in part.manifest.sources:
+                if source.calls and whole.get(source.sha256, part.manifest) is not part.manifest:
+                    again.append((at, at + source.calls))
+                at += source.calls
+        sources = tuple(s for p in parts for s in p.manifest.sources if whole.get(s.sha256, p.manifest) is p.manifest)
+        return View(parts, begin, latest, tuple(again), sources)
 
-    def forget(self, begin: float) -> int:
-        """Delete a state's parts whose calls are all before ``begin``; the number of them."""
+    def forget(self, window: float) -> int:
+        """Delete a state's parts whose calls are all older than a window of seconds, both before now and before the newest call; the number of them."""
+        begin = min(self.view(window).begin, self._now - window)
         old = [p for p in self.parts if p.manifest.last is not None and p.manifest.last <= begin]
-        for part in old if self.state is not None else []:
-            gone = self.folder / part.folder.name  # out of the way at once, whatever happens while it is deleted
-            part.folder.rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
+        for part in old:
+            self._drop(part)
         return len(old)
+
+    def _drop(self, part: Part) -> None:
+        """Delete a part's data and keep its manifest, so that its files are known for ever."""
+        self.parts.remove(part)
+        if self.state is None or part.folder.parent != self.state:
+            return
+        number = _number(part.folder)
+        write_atomically(self.state / f"read-{number:06d}.json", lambda p: p.write_bytes(msgspec.json.encode(part.manifest)))
+        self._gone.append((number, part.manifest))
+        gone = self.folder / part.folder.name  # out of the way at once, whatever happens while it is deleted
+        part.folder.rename(gone)
+        flush(self.state)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _manifests(self) -> list[Manifest]:
+        return [m for _, m in self._gone] + [p.manifest for p in self.parts]
+
+    def _superseded(self) -> dict[str, Manifest]:
+        """Digest of an earlier reading -> the last part that held all of it again."""
+        return {s.again: m for m in self._manifests() for s in m.sources if s.again}
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
 
     def _close(self) -> None:
         self._sketch_file.close()
@@ -207,13 +330,41 @@ def _locked(state: Path) -> int:
     return handle
 
 
-def _load(folder: Path, recipe: str, key: str) -> Part:
+def _stamp(file: Path) -> tuple[int, int] | None:
     try:
-        manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+        about = file.stat()
+    except OSError:
+        return None
+    return about.st_size, about.st_mtime_ns
+
+
+def _number(place: Path) -> int:
+    """Of ``part-000007`` or ``read-000007.json``."""
+    return int(place.name.removesuffix(".json").rpartition("-")[2])
+
+
+def _newest(part: Part, latest: float) -> float | None:
+    """A part's last call that is not later than ``latest``."""
+    last = part.manifest.last
+    if last is None or last <= latest:
+        return last
+    at = pq.read_table(part.sketches, columns=["at"], filters=pc.field("at") <= latest).column("at")
+    newest: float | None = pc.max(at).as_py()
+    return newest
+
+
+def _load(file: Path, recipe: str, key: str) -> Manifest:
+    place = file.parent if recipe else file
+    try:
+        manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError) as error:
-        raise StateError(f"{folder}: the part is damaged ({error}); delete this folder and give its logs again") from None
-    if manifest.recipe != recipe:
-        raise StateError(f"{folder}: made with recipe {manifest.recipe}, this version has {recipe}; begin a new state from the logs")
-    if manifest.key != key:
-        raise StateError(f"{folder}: made with another identity key; name that key with --key or begin a new state")
-    return Part(folder, manifest)
+        raise StateError(f"{place}: the part is damaged ({error}); delete it and give its logs again") from None
+    if manifest.version > _MANIFEST:
+        raise StateError(
+            f"{place}: written by a newer Stillwatch (manifest {manifest.version}, this version reads {_MANIFEST}); use that version"
+        )
+    if recipe and manifest.recipe != recipe:
+        raise StateError(f"{place}: made with recipe {manifest.recipe}, this version has {recipe}; begin a new state from the logs")
+    if recipe and manifest.key != key:
+        raise StateError(f"{place}: made with another identity key; name that key with --key or begin a new state")
+    return manifest

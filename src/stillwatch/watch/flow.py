@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from stillwatch.records import Case
+from stillwatch.watch.campaign import DAY
 from stillwatch.watch.detect.read import Progress, Settings, read
 from stillwatch.watch.detect.settle import settle
 from stillwatch.watch.detect.tell import tell, write
@@ -30,6 +31,6 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
         told = tell(tested)
         write(told)
         if settings.window is not None:
-            logs.spool.forget(logs.begin)
+            logs.spool.forget(settings.window * DAY)
     progress.enter("")
     return told.case

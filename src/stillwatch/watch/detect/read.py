@@ -14,7 +14,7 @@ import narwhals as nw
 import pyarrow as pa
 
 from stillwatch.records import ACCOUNTS, Notice
-from stillwatch.store import Engine, Part, Source, Spool
+from stillwatch.store import Engine, Source, Spool, View
 from stillwatch.watch.campaign import DAY
 from stillwatch.watch.detect.calls import each_once, prompts
 from stillwatch.watch.intake import Identity, IntakeError, Quarantine, Reader, expand, few_prompts, load_or_create_key, read_accounts
@@ -87,8 +87,7 @@ class Read:
     engine: Engine
     calls: Frame
     accounts: pa.Table  # records.ACCOUNTS
-    parts: Sequence[Part]
-    begin: float  # calls up to this time are outside the window
+    view: View
     notices: list[Notice] = field(default_factory=list)
 
 
@@ -114,8 +113,9 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     notices: list[Notice] = []
     quarantine = stack.enter_context(Quarantine(settings.out / "quarantine.jsonl"))
     mark = blake2b(key, digest_size=8, person=b"sw-state").hexdigest()
-    spool = stack.enter_context(Spool(settings.out, state=settings.state, recipe=RECIPE, key=mark))
-    files = [f for f in named if not spool.known(f)]
+    spool = stack.enter_context(Spool(settings.out, now=now, state=settings.state, recipe=RECIPE, key=mark))
+    unread = {str(u.file): u for u in spool.unread(named)}
+    files = [u.file for u in unread.values()]
     if len(files) < len(named):
         notices.append(Notice("state", f"{len(named) - len(files)} files were in the state already and were not read again"))
     progress.size(sum(f.stat().st_size for f in files))
@@ -126,16 +126,24 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
         accounts, report = read_accounts(settings.accounts, identity, quarantine, settings.columns)
         notices += [Notice("accounts", n) for n in report.notices]
     reader = Reader(identity, quarantine, progress=progress.read, now=now, by_key=settings.account_by_key)
-    changed = {str(f): f.stat().st_mtime_ns for f in files}
     for batch in reader.read(files):
         spool.add(batch, sketch_batch(batch, spool.next_call))
-    done = [Source(str(Path(r.file).resolve()), r.bytes, changed[r.file], r.sha256, r.calls, r.rejected) for r in reader.reports]
+    done = [
+        Source(str(Path(r.file).resolve()), r.bytes, unread[r.file].changed, r.sha256, r.calls, r.rejected, unread[r.file].again)
+        for r in reader.reports
+    ]
     spool.finish(done, quarantine.so_far())  # the part that comes into a state now takes its rejects with it
-    begin, parts = spool.since(None if settings.window is None else settings.window * DAY)
+    view = spool.view(None if settings.window is None else settings.window * DAY)
     engine = stack.enter_context(Engine(spool.folder, memory=settings.memory))
-    raw = engine.parquet([p.sketches for p in parts or spool.parts[-1:]])
+    raw = engine.parquet([p.sketches for p in view.parts or spool.parts[-1:]])
     if settings.window is not None:
-        raw = raw.filter(nw.col("at") > begin)
+        raw = raw.filter(nw.col("at") > view.begin)
+    if view.ahead:
+        text = "the state holds calls later than a day from now: they are kept and looked at when they are due; check the clocks"
+        notices.append(Notice("clock", text))
+        raw = raw.filter(nw.col("at") <= view.latest)
+    for start, end in view.again:
+        raw = raw.filter((nw.col("call") < start) | (nw.col("call") >= end))
     calls = each_once(raw, engine, quarantine, spool.parts, notices)
     told = few_prompts(reader.tally.calls, reader.tally.with_text, reader.tally.without)
     notices[:0] = [Notice("intake", n) for n in reader.notices if told is None or n != str(told)]
@@ -143,4 +151,4 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     whole, with_text = prompts(calls, engine)
     if (first := few_prompts(whole, with_text, reader.tally.without)) is not None:
         notices.insert(0, first)
-    return Read(settings, progress, now, identity, quarantine, spool, engine, calls, accounts, parts, begin, notices)
+    return Read(settings, progress, now, identity, quarantine, spool, engine, calls, accounts, view, notices)

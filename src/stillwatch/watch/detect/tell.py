@@ -48,8 +48,7 @@ def tell(tested: Tested) -> Told:
         settings={"max_false_alarms": settings.max_false_alarms, "show_text": settings.show_text, "window": settings.window},
         inputs=tuple(
             {"file": Path(r.path).name, "bytes": r.bytes, "sha256": r.sha256, "calls": r.calls, "rejected": r.rejected}
-            for p in (read.parts if settings.state else read.spool.parts)
-            for r in p.manifest.sources
+            for r in (read.view.sources if settings.state else read.spool.parts[0].manifest.sources)
         ),
         calls=int(people.pop.calls.sum()),
         accounts=len(people.pop.accounts),
