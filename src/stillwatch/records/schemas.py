@@ -22,7 +22,7 @@ _string = pa.string()
 #: One request with its reply.  Rows of ``intake``; the texts live only in the spool.
 CALLS: Final = _schema(
     "calls",
-    1,
+    2,
     [
         pa.field("call_id", _string, nullable=False),
         pa.field("account", _string, nullable=False),
@@ -48,6 +48,8 @@ CALLS: Final = _schema(
         pa.field("reply_tokens", pa.int64()),
         pa.field("roles", pa.list_(_string), nullable=False),  # one per segment: system | user
         pa.field("segments", pa.list_(_text), nullable=False),  # client-written texts; replies and tool results are left out
+        pa.field("answer", _text),  # the reply's text; hashed, and never written anywhere
+        pa.field("resent", _text),  # the last reply that the client sent back with the request; likewise
     ],
 )
 
@@ -72,7 +74,7 @@ ACCOUNTS: Final = _schema(
 #: What is kept of a call once its text is gone.  Hashes are unsigned 64-bit values stored as int64 so that every engine can carry them.
 SKETCHES: Final = _schema(
     "sketches",
-    2,
+    3,
     [
         pa.field("call", pa.int64(), nullable=False),  # row number in the spool
         *[
@@ -99,7 +101,9 @@ SKETCHES: Final = _schema(
         pa.field("tools", pa.int64(), nullable=False),  # 0 = none
         pa.field("text", pa.int64(), nullable=False),  # hash of the whole normalised prompt
         pa.field("words", pa.int32(), nullable=False),
-        pa.field("prints", pa.list_(pa.int64()), nullable=False),  # winnowed fingerprints, distinct, ascending
+        pa.field("prints", pa.list_(pa.int64()), nullable=False),  # winnowed fingerprints, distinct
+        pa.field("answer_prints", pa.list_(pa.int64())),  # a sample of those of the reply, see sketch.echo; null where no reply is known
+        pa.field("resent_prints", pa.list_(pa.int64())),  # likewise of the last reply that the client sent back
     ],
 )
 

@@ -14,7 +14,7 @@ import narwhals as nw
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stillwatch.records import ACCOUNTS
+from stillwatch.records import ACCOUNTS, SKETCHES
 from stillwatch.store import Engine, Part, Source, Spool
 from stillwatch.watch import link
 from stillwatch.watch.campaign import DAY
@@ -127,7 +127,7 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     notices += reader.notices
     begin, parts = spool.since(None if settings.window is None else settings.window * DAY)
     engine = stack.enter_context(Engine(spool.folder, memory=settings.memory))
-    raw = engine.parquet([p.sketches for p in parts or spool.parts[-1:]])
+    raw = engine.parquet([p.sketches for p in parts or spool.parts[-1:]], SKETCHES)
     if settings.window is not None:
         raw = raw.filter(nw.col("at") > begin)
     repeated = engine.fetch(link.duplicates(raw))
