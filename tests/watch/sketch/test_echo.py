@@ -52,6 +52,13 @@ def test_a_prompt_that_holds_an_answer_shows_its_prints(run: list[str], before: 
     assert answer & prompt
 
 
+@given(RUN, RUN)
+def test_what_an_answer_takes_over_from_its_prompt_is_not_its_own(asked: list[str], more: list[str]) -> None:
+    prompt, said = " ".join(asked), " ".join(asked + more)
+    got = sketch_batch(rows({"segments": [prompt], "answer": said}), 0).column("answer_prints").to_pylist()[0]
+    assert [p & M for p in got] == sorted(prints(said) - prints(prompt))[:KEPT]
+
+
 def test_a_long_answer_keeps_the_least() -> None:
     said = " ".join(f"w{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(600))
     (got,) = sketched("answer", said)

@@ -1,5 +1,6 @@
 """Sketches + accounts -> families and streams.  Relational steps are narwhals lazy expressions; nothing here runs or stores them."""
 
+from stillwatch.watch.link.echo import echoes, quotes
 from stillwatch.watch.link.families import group_prints
 from stillwatch.watch.link.steps import (
     account_addresses,
@@ -23,6 +24,7 @@ __all__ = [
     "activity",
     "call_families",
     "duplicates",
+    "echoes",
     "family_calls",
     "family_spread",
     "first_of_duplicates",
@@ -30,6 +32,7 @@ __all__ = [
     "harness_calls",
     "mail_of",
     "print_calls",
+    "quotes",
     "recurring",
     "sampled",
     "streams",
