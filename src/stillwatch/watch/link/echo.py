@@ -48,7 +48,9 @@ def echoes(calls: Frame, quotes: Frame) -> Frame:
     sent = quotes.join(about, on="call", how="inner")
     asked = sent.group_by("print").agg(asked=nw.col("at").min(), n=nw.len()).filter(nw.col("n") <= TEMPLATE)
     said = _said(calls).join(asked, on="print", how="inner")
-    whose = said.group_by("print").agg(least=nw.col("owner").min(), most=nw.col("owner").max(), at=nw.col("at").min(), asked=nw.col("asked").min())
+    whose = said.group_by("print").agg(
+        least=nw.col("owner").min(), most=nw.col("owner").max(), at=nw.col("at").min(), asked=nw.col("asked").min()
+    )
     own = whose.filter((nw.col("least") == nw.col("most")) & (nw.col("at") < nw.col("asked"))).select("print", "at")
     first = said.select("call", "at", "print").join(own, on=["print", "at"], how="inner").select("print", answer="call")
     pairs = (
