@@ -187,3 +187,21 @@ def test_what_is_older_than_the_window_is_forgotten(lines: list[bytes], run: Run
     oldest = min(json.loads((p / "manifest.json").read_text())["last"] for p in state.glob("part-*"))
     assert oldest > first + 4 * 86400
     assert sizes[-1] <= 2
+
+
+def test_parts_from_before_answers_were_sketched_are_gone_on_with(tmp_path: Path, lines: list[bytes], key: Path) -> None:
+    days = [lines[: len(lines) // 2], lines[len(lines) // 2 :]]
+    for day, some in enumerate(days):
+        (tmp_path / f"{day}.jsonl").write_bytes(b"".join(some))
+
+    def run(day: int) -> bytes:
+        detect(Settings([str(tmp_path / f"{day}.jsonl")], tmp_path / "out", key=key, state=tmp_path / "state"), Progress(), now=NOW)
+        return (tmp_path / "out" / "campaigns.jsonl").read_bytes()
+
+    first = run(0)
+    (part,) = (tmp_path / "state").glob("part-*")
+    sketches = pq.read_table(part / "sketches.parquet")
+    pq.write_table(sketches.drop_columns(["answer_prints", "resent_prints"]), part / "sketches.parquet")
+    assert run(0) == first  # all parts lack the columns
+    run(1)  # one of two does
+    assert len(list((tmp_path / "state").glob("part-*"))) == 2

@@ -48,6 +48,8 @@ CALLS: Final = _schema(
         pa.field("reply_tokens", pa.int64()),
         pa.field("roles", pa.list_(_string), nullable=False),  # one per segment: system | user
         pa.field("segments", pa.list_(_text), nullable=False),  # client-written texts; an empty user text: not known
+        pa.field("answer", _text),  # the reply's text; hashed, and never written anywhere
+        pa.field("resent", _text),  # the last reply that the client sent back with the request; likewise
     ],
 )
 
@@ -102,7 +104,9 @@ SKETCHES: Final = _schema(
         pa.field("tools", pa.int64(), nullable=False),  # 0 = none
         pa.field("text", pa.int64(), nullable=False),  # hash of the whole normalised prompt, 0 = not known
         pa.field("words", pa.int32(), nullable=False),
-        pa.field("prints", pa.list_(pa.int64()), nullable=False),  # winnowed fingerprints, distinct, ascending
+        pa.field("prints", pa.list_(pa.int64()), nullable=False),  # winnowed fingerprints, distinct
+        pa.field("answer_prints", pa.list_(pa.int64())),  # a sample of those of the reply, see sketch.echo; null where no reply is known
+        pa.field("resent_prints", pa.list_(pa.int64())),  # likewise of the last reply that the client sent back
     ],
 )
 

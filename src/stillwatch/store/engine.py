@@ -37,10 +37,11 @@ class Engine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._db.close()
 
-    def parquet(self, paths: Sequence[Path]) -> Frame:
-        """Parquet files as a lazy frame; a column that older files of a state lack is null in their rows."""
+    def parquet(self, paths: Sequence[Path], schema: pa.Schema) -> Frame:
+        """Parquet files as a lazy frame; columns of ``schema`` that files of an earlier version lack are null there."""
         frame: Frame = nw.from_native(self._db.read_parquet([str(p) for p in paths], union_by_name=True)).lazy()
-        return frame
+        have, types = set(frame.collect_schema().names()), nw.Schema.from_arrow(schema)
+        return frame.with_columns(nw.lit(None).cast(types[name]).alias(name) for name in schema.names if name not in have)
 
     def keep(self, name: str, frame: Frame | pa.Table) -> Frame:
         """Run ``frame`` once, store its rows as table ``name`` and return the table as a lazy frame."""

@@ -28,6 +28,8 @@ names = st.sampled_from(
         "endTime",
         "metadata",
         "messages",
+        "response",
+        "choices",
         "model_parameters",
         "user",
         "api_key",
@@ -91,9 +93,11 @@ def twin(call: dict[str, Any]) -> dict[str, Any]:
     segments = []
     for message in call["messages"]:
         content = message["content"]
-        text = content if isinstance(content, str) else "\n".join(part["text"] for part in content)
+        text = _text(content)
         if message["role"] in ("system", "developer", "user") and text:
             segments.append(("user" if message["role"] == "user" else "system", text.replace("\0", " ")))
+    said = [c["message"]["content"] for c in (call["response"] or {"choices": []})["choices"]]
+    again = [m for m in call["messages"] if m["role"] == "assistant"]
     given = call.get("model_parameters") or {}
     kept = {k: v for k, v in given.items() if k in ("temperature", "top_p", "max_tokens", "max_completion_tokens", "n", "presence_penalty",
                                                     "frequency_penalty", "logprobs")}  # fmt: skip
@@ -128,7 +132,13 @@ def twin(call: dict[str, Any]) -> dict[str, Any]:
         "reply_tokens": call["completion_tokens"],
         "roles": [role for role, _ in segments],
         "segments": [text for _, text in segments],
+        "answer": "\n".join(t.replace("\0", " ") for t in said if t) or None,
+        "resent": _text(again[-1]["content"]).replace("\0", " ") or None if again else None,
     }
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else "\n".join(part["text"] for part in content)
 
 
 some_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30).filter(lambda t: withheld.reason(t) is None)
@@ -136,6 +146,12 @@ chat = st.fixed_dictionaries(
     {
         "role": st.sampled_from(["system", "developer", "user", "assistant", "tool"]),
         "content": some_text | st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": some_text}), max_size=3),
+    }
+)
+reply = st.fixed_dictionaries(
+    {
+        "choices": st.lists(st.fixed_dictionaries({"message": st.fixed_dictionaries({"content": st.none() | some_text})}), max_size=2),
+        "usage": anything,
     }
 )
 valid = st.fixed_dictionaries(
@@ -170,7 +186,7 @@ valid = st.fixed_dictionaries(
         ),
         "prompt_tokens": st.integers(0, 2**40),
         "completion_tokens": st.integers(0, 2**40),
-        "response": anything,
+        "response": st.none() | reply,
     }
 )
 

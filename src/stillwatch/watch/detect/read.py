@@ -13,7 +13,7 @@ from pathlib import Path
 import narwhals as nw
 import pyarrow as pa
 
-from stillwatch.records import ACCOUNTS, Notice
+from stillwatch.records import ACCOUNTS, SKETCHES, Notice
 from stillwatch.store import Engine, Source, Spool, View
 from stillwatch.watch.campaign import DAY
 from stillwatch.watch.detect.calls import each_once, prompts
@@ -135,7 +135,7 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     spool.finish(done, quarantine.so_far())  # the part that comes into a state now takes its rejects with it
     view = spool.view(None if settings.window is None else settings.window * DAY)
     engine = stack.enter_context(Engine(spool.folder, memory=settings.memory))
-    raw = engine.parquet([p.sketches for p in view.parts or spool.parts[-1:]])
+    raw = engine.parquet([p.sketches for p in view.parts or spool.parts[-1:]], SKETCHES)
     if settings.window is not None:
         raw = raw.filter(nw.col("at") > view.begin)
     if view.ahead:

@@ -1,6 +1,6 @@
 """LiteLLM's ``StandardLoggingPayload``: one JSON object per call -> a row of ``records.CALLS``.
 
-Only the fields named here are decoded; the reply is skipped over.  The account is the owner of the authenticated key, never what a client
+Only the fields named here are decoded.  The account is the owner of the authenticated key, never what a client
 says of itself (``user``, ``end_user``).  A client may send anything, so what it controls is left out and counted when it cannot be used,
 and does not send its call to quarantine.
 """
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from stillwatch.watch.intake import messages, spendlogs
+from stillwatch.watch.intake import answers, messages, spendlogs
 from stillwatch.watch.intake.clock import LATEST, epoch
 from stillwatch.watch.intake.errors import RowError
 from stillwatch.watch.intake.identity import Identity, Mail
@@ -65,6 +65,7 @@ class Payload(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     messages: msgspec.Raw = _NOTHING
+    response: msgspec.Raw = _NOTHING
     model_parameters: msgspec.Raw = _NOTHING
     # LiteLLM_SpendLogs only:
     request_id: str | int | None = None
@@ -204,6 +205,8 @@ class CallReader:
             tokens(p.completion_tokens),
             roles,
             texts,
+            answers.answer(bytes(p.response)),
+            answers.resent(raw),
         )
 
     def _other_id(self, line: bytes) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 import pyarrow as pa
@@ -40,21 +41,20 @@ class Row(NamedTuple):
     reply_tokens: int | None
     roles: list[str]
     segments: list[str]
-
-
-_SCALARS: Final = [f for f in CALLS if not pa.types.is_list(f.type)]
+    answer: str | None = None
+    resent: str | None = None
 
 
 def batch(rows: Sequence[Row]) -> pa.RecordBatch:
     """Return the rows as a batch of schema ``records.CALLS``."""
     columns = list(zip(*rows, strict=True)) or [()] * len(CALLS)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCALARS, strict=False)]
-    offsets = [0]
-    for roles in columns[-2]:
-        offsets.append(offsets[-1] + len(roles))
-    edges = pa.array(offsets, pa.int32())
-    for column, name in zip(columns[-2:], ("roles", "segments"), strict=True):
-        flat = pa.array([value for values in column for value in values], CALLS.field(name).type.value_type)
+    arrays = []
+    for column, field in zip(columns, CALLS, strict=True):
+        if not pa.types.is_list(field.type):
+            arrays.append(pa.array(column, field.type))
+            continue
+        edges = pa.array([0, *accumulate(map(len, column))], pa.int32())
+        flat = pa.array([value for values in column for value in values], field.type.value_type)
         arrays.append(pa.ListArray.from_arrays(edges, flat))
     return pa.RecordBatch.from_arrays(arrays, schema=CALLS)
 

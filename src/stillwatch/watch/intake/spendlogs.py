@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 _EMPTY: Final = (b"", b"null", b"{}", b"[]", b'""', b'"{}"', b'"[]"', b'"null"')
-#: Columns of the table that are read; ``response`` is not among them.
+#: Columns of the table that are read.
 COLUMNS: Final = (
     "request_id", "call_type", "api_key", "prompt_tokens", "completion_tokens", "startTime", "endTime", "model", "model_group",
-    "custom_llm_provider", "api_base", "user", "metadata", "end_user", "requester_ip_address", "messages", "proxy_server_request",
+    "custom_llm_provider", "api_base", "user", "metadata", "end_user", "requester_ip_address", "messages", "response", "proxy_server_request",
     "model_parameters", "status", "team_id", "organization_id", "user_agent", "stream",
 )  # fmt: skip
 #: What LiteLLM writes where a route has no messages of its own; the request then lies in the body.

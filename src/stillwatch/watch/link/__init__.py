@@ -1,5 +1,6 @@
 """Sketches + accounts -> families and streams.  Relational steps are narwhals lazy expressions; nothing here runs or stores them."""
 
+from stillwatch.watch.link.echo import echoes, quotes
 from stillwatch.watch.link.families import group_prints
 from stillwatch.watch.link.steps import (
     account_addresses,
@@ -27,6 +28,7 @@ __all__ = [
     "activity",
     "call_families",
     "duplicates",
+    "echoes",
     "family_calls",
     "family_spread",
     "group_prints",
@@ -34,6 +36,7 @@ __all__ = [
     "loose_keys",
     "mail_of",
     "print_calls",
+    "quotes",
     "recurring",
     "repeats",
     "sampled",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stillwatch.records import SKETCHES
 from stillwatch.watch.sketch import kernel
+from stillwatch.watch.sketch.echo import echo_prints
 
 #: Name of the recipe; it stands in every family id and in run.json.
 RECIPE: Final = "winnow-1"
@@ -76,6 +77,13 @@ def _hash_few(*columns: pa.Array) -> NDArray[np.int64]:
     return hashes
 
 
+def _echo(texts: pa.Array, own: NDArray[np.uint64], own_offsets: NDArray[np.int64]) -> pa.Array:
+    """Prints of answers; a log without any costs nothing."""
+    if texts.null_count == len(texts):
+        return pa.nulls(len(texts), SKETCHES.field("answer_prints").type)
+    return echo_prints(texts, *_bytes(normalise(pc.fill_null(texts, "")), np.int64), own, own_offsets)
+
+
 def sketch_batch(calls: pa.RecordBatch, first: int) -> pa.RecordBatch:
     """Sketch a batch of calls.
 
@@ -123,5 +131,7 @@ def sketch_batch(calls: pa.RecordBatch, first: int) -> pa.RecordBatch:
         "text": pa.array(text.view(np.int64)),
         "words": pa.array(words),
         "prints": pa.ListArray.from_arrays(pa.array(print_offsets.astype(np.int32)), pa.array(prints[:used].view(np.int64))),
+        "answer_prints": _echo(calls.column("answer"), prints, print_offsets),
+        "resent_prints": _echo(calls.column("resent"), prints[:0], np.zeros(n + 1, np.int64)),
     }
     return pa.RecordBatch.from_arrays([columns[f.name] if f.name in columns else calls.column(f.name) for f in SKETCHES], schema=SKETCHES)
