@@ -14,7 +14,7 @@ from rich.table import Table
 
 from stillwatch.records import Case
 from stillwatch.store import StateError
-from stillwatch.watch.evidence.explain import day
+from stillwatch.watch.evidence.words import day
 from stillwatch.watch.flow import Progress, Settings, detect
 from stillwatch.watch.intake import IntakeError
 

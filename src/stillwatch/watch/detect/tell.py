@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from stillwatch.records import ACCOUNT_RESULTS, ATTRIBUTED, Case, RunRecord
 from stillwatch.store import write_atomically
 from stillwatch.watch.casefile import Builder, Found, Material
 from stillwatch.watch.detect.test import Tested
-from stillwatch.watch.evidence import campaign_to_json, render_report, run_to_json, to_json_line
+from stillwatch.watch.evidence import SIDE_FILES, campaign_to_json, render_report, run_to_json, to_json_line
 from stillwatch.watch.sketch import RECIPE
 
 
@@ -76,5 +77,14 @@ def write(told: Told) -> None:
         out / "accounts.parquet", lambda p: pq.write_table(pa.Table.from_pylist(results, schema=ACCOUNT_RESULTS), p, compression="zstd")
     )
     write_atomically(out / "campaigns.jsonl", lambda p: p.write_text(lines, encoding="utf-8"))
-    write_atomically(out / "report.html", lambda p: p.write_text(render_report(case, generated_at=now), encoding="utf-8"))
+    report = render_report(case, generated_at=now)
+    for name, body in report.files.items():
+        write_atomically(out / name, partial(_put, body))
+    for name in set(SIDE_FILES) - set(report.files):  # an earlier run's
+        (out / name).unlink(missing_ok=True)
+    write_atomically(out / "report.html", lambda p: p.write_text(report.html, encoding="utf-8"))
     write_atomically(out / "run.json", lambda p: p.write_text(to_json_line(run_to_json(case.run)), encoding="utf-8"))
+
+
+def _put(body: bytes, path: Path) -> None:
+    path.write_bytes(body)
