@@ -14,7 +14,8 @@ from rich.table import Table
 
 from stillwatch.records import Case
 from stillwatch.store import StateError
-from stillwatch.watch.evidence.words import day
+from stillwatch.watch.evidence.summary import COLUMNS, sentences, table_rows
+from stillwatch.watch.evidence.words import count
 from stillwatch.watch.flow import Progress, Settings, detect
 from stillwatch.watch.intake import IntakeError
 
@@ -53,31 +54,13 @@ def run(settings: Settings, console: Console, work: Callable[[Progress], T] | No
 
 def table(case: Case, settings: Settings, console: Console) -> None:
     """Print what a run found."""
-    run = case.run
     if case.campaigns:
-        shown = Table(title=f"{len(case.campaigns)} campaigns" if len(case.campaigns) > 1 else "1 campaign")
-        for name, side in (
-            ("campaign", "left"),
-            ("accounts", "right"),
-            ("calls", "right"),
-            ("first call", "left"),
-            ("bits", "right"),
-            ("techniques", "left"),
-        ):
-            shown.add_column(name, justify=side, no_wrap=name == "campaign")  # type: ignore[arg-type]
-        for c in case.campaigns:
-            shown.add_row(c.id, str(c.accounts), f"{c.calls:,}", day(c.first), f"{c.bits:.1f}", " ".join(i for i, _ in c.techniques))
+        shown = Table(title=count(len(case.campaigns), "campaign"))
+        for name, side in COLUMNS:
+            shown.add_column(name, justify=side, no_wrap=name != "techniques")  # type: ignore[arg-type]
+        for row in table_rows(case):
+            shown.add_row(*row)
         console.print(shown)
-    else:
-        console.print(f"No campaign: none of {run.units_tested:,} groups passed the threshold of {run.threshold_bits:.1f} bits.")
-    console.print(f"{run.calls:,} calls of {run.accounts:,} accounts read in {sum(run.timings.values()):.1f} s.", highlight=False)
-    for notice in run.notices:
-        console.print(f"{'Not judged' if notice.unjudged else 'Note'}: {notice}", highlight=False, markup=False)
-    if run.rejected:
-        console.print(
-            f"{run.rejected:,} rows could not be used; see {settings.out / 'quarantine.jsonl'}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+    for sentence in sentences(case):
+        console.print(sentence, highlight=False, markup=False)
     console.print(f"Report: {settings.out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)

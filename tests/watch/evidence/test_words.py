@@ -7,9 +7,11 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from invented import a_campaign, a_run
+from invented import a_campaign, a_lead, a_run
 
-from stillwatch.watch.evidence.words import chance, count, line, odds, part, standing
+from stillwatch.records import Case, Notice
+from stillwatch.watch.evidence.summary import COLUMNS, sentences, table_rows
+from stillwatch.watch.evidence.words import chance, count, figure, line, odds, part, standing
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,11 @@ def test_chances_are_readable(p: float, said: str) -> None:
     assert chance(p) == said
 
 
+@pytest.mark.parametrize(("p", "said"), [(1.0, "1"), (0.034, "0.03"), (0.00123, "0.001"), (4.4e-7, "4e-7"), (2e-9, "2e-9"), (0.0, "<1e-9")])
+def test_figures_are_short(p: float, said: str) -> None:
+    assert figure(p) == said
+
+
 def test_one_is_singular() -> None:
     assert (count(1, "account"), count(0, "account"), count(1200, "account")) == ("1 account", "0 accounts", "1,200 accounts")
 
@@ -81,3 +88,27 @@ def test_a_campaign_stands_beside_what_its_own_kind_of_test_asked_for() -> None:
     assert standing(lone, run) == "84.2 bits, 9.0 needed among 1 lone account tested; p about 1 in 300; q about 1 in 50"
     assert "12.3 needed;" in standing(a_campaign(), run)  # version 1: the run's threshold was that of groups
     assert "threshold not recorded" in standing(a_campaign(kind="single"), run)
+
+
+def test_the_terminal_says_thresholds_leads_and_what_was_not_judged() -> None:
+    hidden = Notice("unknown-text", "No prompt can be read in 90 of 100 calls (90 %).", 0.9, "calls", "A ring goes unseen there.")
+    run = a_run(notices=(hidden, Notice("note", "a remark\u202e")), timings={"read": 1.0})
+    case = Case(run, (a_campaign(threshold_bits=20.5, q=0.003), a_campaign(id="c-2", kind="single")), (a_lead(),))
+    first, second = table_rows(case)
+    assert len(first) == len(COLUMNS)
+    assert first == ("c-1", "30", "300", "2001-09-09", "84.2", "20.5", "0.003", "D01 D11")
+    assert second[5] == "?"
+    assert sentences(case) == [
+        "100 calls of 20 accounts read in 1.0 s.",
+        "1 lead worth a look, none a campaign: see the report and leads.jsonl.",
+        "Not judged: No prompt can be read in 90 of 100 calls (90 %). A ring goes unseen there.",
+        "Not judged: 1 row of 101 (under 1 %) could not be used; the reasons are in quarantine.jsonl. What they hold was not looked at.",
+        "Not judged: network: not assessed in 2 of 2 campaigns. It speaks neither for nor against there.",
+        "Note: a remark\\u202e",
+    ]
+    none = sentences(Case(run, ()))
+    assert none[0] == "No campaign: none of 50 tests, of groups and lone accounts, reached its threshold; a group needed 12.3 bits."
+    assert none[2].startswith("Not judged: No prompt")
+    assert sentences(Case(a_run(units_tested=1), ()))[0].startswith(
+        "No campaign: the only test, of groups and lone accounts, did not reach"
+    )

@@ -12,6 +12,7 @@ from stillwatch.records import ACCOUNTS, Notice
 from stillwatch.watch import campaign, link
 from stillwatch.watch.detect.read import Read
 from stillwatch.watch.evidence import unknown_fields
+from stillwatch.watch.evidence.words import count
 from stillwatch.watch.link.steps import Frame
 
 HARNESS = ["client", "system", "tools"]
@@ -40,7 +41,7 @@ def settle(read: Read) -> People:
     pop = campaign.describe(joined, owners.column("owner").to_numpy(), addresses, by_harness)
     early = int((pop.first < pop.created).sum())
     if early:
-        text = f"{early} accounts called before the sign-up record says they were created: check the clocks"
+        text = f"{count(early, 'account')} called before the time of sign-up on record: check the clocks"
         read.notices.append(Notice("clock", text))
     read.notices += unknown_fields(_unknown(pop), calls=int(pop.calls.sum()), accounts=len(pop.accounts))
     return People(read, calls, pop, joined, by_harness)

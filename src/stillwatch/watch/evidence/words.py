@@ -38,6 +38,11 @@ def chance(p: float) -> str:
     return f"{p:.1g}" if p >= 0.1 else f"about 1 in {_rounded(1 / p)}"
 
 
+def figure(p: float) -> str:
+    """A chance or a share as a short figure for a narrow column, with one significant digit."""
+    return "<1e-9" if p < LITERAL else f"{p:.0e}".replace("e-0", "e-") if p < 0.001 else f"{p:.1g}"
+
+
 def part(n: int, of: int) -> str:
     """``n`` of ``of`` as a share that is neither 0 % nor 100 % unless it is so."""
     if not of:
