@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
@@ -55,7 +56,7 @@ def run(settings: Settings, console: Console, work: Callable[[Progress], T] | No
 def table(case: Case, settings: Settings, console: Console) -> None:
     """Print what a run found."""
     if case.campaigns:
-        shown = Table(title=count(len(case.campaigns), "campaign"))
+        shown = Table(title=count(len(case.campaigns), "campaign"), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for name, side in COLUMNS:
             shown.add_column(name, justify=side, no_wrap=name != "techniques")  # type: ignore[arg-type]
         for row in table_rows(case):

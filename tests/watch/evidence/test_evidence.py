@@ -122,6 +122,15 @@ def test_lines_of_version_1_stay_readable() -> None:
     assert not run.notices[0].unjudged
 
 
+def test_lines_of_version_2_stay_readable() -> None:
+    c = campaign_from_json(json.loads((GOLDEN / "campaign-2.jsonl").read_text()))
+    assert (c.threshold_bits, c.tested) == (20.5, 4321)
+    assert c.reasons == (Reason("payment", 30.0, "Cards.", ("call 1",), cap=30.0, question="hand"),)
+    run = run_from_json(json.loads((GOLDEN / "run-2.json").read_text()))
+    assert run.notices == (Notice("unknown-text", "No prompt.", 0.9, "calls", "A ring goes unseen there."),)
+    assert lead_from_json(json.loads((GOLDEN / "lead-1.jsonl").read_text())) == a_lead()
+
+
 def test_what_reaches_its_cap_is_capped() -> None:
     assert Reason("payment", 29.99, "Cards.", cap=30.0).capped
     assert not Reason("payment", 29.9, "Cards.", cap=30.0).capped
