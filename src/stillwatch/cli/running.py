@@ -1,0 +1,124 @@
+"""A run of detection on the terminal: the bar while it works, the table when it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import duckdb
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from stillwatch.cli import codes, interrupt
+from stillwatch.cli.console import row, say, say_json, stop, stopped
+from stillwatch.cli.options import Voice
+from stillwatch.records import Case
+from stillwatch.store import StateError
+from stillwatch.watch.evidence.explain import day
+from stillwatch.watch.evidence.serialise import iso
+from stillwatch.watch.flow import Progress, Settings, detect
+from stillwatch.watch.intake import IntakeError
+
+T = TypeVar("T")
+
+
+def run(settings: Settings, voice: Voice, work: Callable[[Progress], T]) -> T:
+    """Do ``work``, with a bar; ends the command where the input cannot be used."""
+    columns = (TextColumn("{task.description:>16}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
+    try:
+        with Bar(*columns, console=Console(stderr=True), transient=True, disable=voice.quiet) as bar:
+            task = bar.add_task("start", total=None)
+            progress = Progress(
+                step=lambda name: bar.update(task, description=name),
+                size=lambda n: bar.update(task, total=n),
+                read=lambda n: bar.advance(task, n),
+            )
+            return work(progress)
+    except (IntakeError, StateError) as error:
+        stop(str(error))
+    except KeyboardInterrupt:
+        stopped("Stopped; what an earlier run had finished is as it was. Run the same command again to start over.")
+    except duckdb.Error as error:
+        if interrupt.seen():
+            stopped("Stopped; what an earlier run had finished is as it was. Run the same command again to start over.")
+        first = str(error).splitlines()[0]
+        hint = (
+            "; give it more with --memory, or free room in --out, where it spills" if isinstance(error, duckdb.OutOfMemoryException) else ""
+        )
+        stop(f"{settings.out}: the engine could not go on: {first}{hint}")
+
+
+def run_detect(settings: Settings, voice: Voice, *, fail_on_found: bool = False) -> None:
+    """Detect, tell what was found, and end with the code that says so."""
+    case = run(settings, voice, lambda progress: detect(settings, progress, now=time.time()))
+    tell(case, settings, voice)
+    if fail_on_found and case.campaigns:
+        raise typer.Exit(codes.NO)
+
+
+def tell(case: Case, settings: Settings, voice: Voice, **more: object) -> None:
+    """Print what a run found, as the voice wants it; ``more`` goes into the JSON object."""
+    if voice.json:
+        say_json({**summary(case, settings), **more})
+    elif voice.plain:
+        table(case, settings, Console())
+
+
+def summary(case: Case, settings: Settings) -> dict[str, object]:
+    """What a run found as one JSON object."""
+    run = case.run
+    return {
+        "format": {"name": "stillwatch.summary", "version": 1},
+        "campaigns": [
+            {
+                "id": c.id,
+                "kind": c.kind,
+                "bits": c.bits,
+                "q": c.q,
+                "accounts": c.accounts,
+                "calls": c.calls,
+                "first_call": iso(c.first),
+                "last_call": iso(c.last),
+                "techniques": [i for i, _ in c.techniques],
+            }
+            for c in case.campaigns
+        ],
+        "leads": len(case.leads),
+        "calls": run.calls,
+        "accounts": run.accounts,
+        "rejected": run.rejected,
+        "notices": [msgspec.to_builtins(n) for n in run.notices],
+        "out": str(settings.out),
+    }
+
+
+def table(case: Case, settings: Settings, console: Console) -> None:
+    """Print what a run found."""
+    run = case.run
+    if case.campaigns:
+        shown = Table(title=f"{len(case.campaigns)} campaigns" if len(case.campaigns) > 1 else "1 campaign")
+        for name, side in (
+            ("campaign", "left"),
+            ("accounts", "right"),
+            ("calls", "right"),
+            ("first call", "left"),
+            ("bits", "right"),
+            ("techniques", "left"),
+        ):
+            shown.add_column(name, justify=side, no_wrap=name == "campaign")  # type: ignore[arg-type]
+        for c in case.campaigns:
+            row(shown, c.id, c.accounts, f"{c.calls:,}", day(c.first), f"{c.bits:.1f}", " ".join(i for i, _ in c.techniques))
+        console.print(shown)
+    else:
+        say(f"No campaign: none of {run.units_tested:,} groups passed the threshold of {run.threshold_bits:.1f} bits.")
+    say(f"{run.calls:,} calls of {run.accounts:,} account{'s' * (run.accounts != 1)} read in {sum(run.timings.values()):.1f} s.")
+    for notice in run.notices:
+        say(f"{'Not judged' if notice.unjudged else 'Note'}: {notice}")
+    if run.rejected:
+        say(f"{run.rejected:,} row{'s' * (run.rejected != 1)} could not be used; see {settings.out / 'quarantine.jsonl'}")
+    say(f"Report: {settings.out / 'report.html'}")
