@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import typer
 
@@ -45,7 +47,22 @@ def stopped(message: str = "Stopped.") -> NoReturn:
     raise typer.Exit(codes.STOPPED) from None
 
 
-def words_of(error: OSError) -> str:
-    """What the system said, with the file it was about."""
-    what = error.strerror or str(error)
-    return f"{error.filename}: {what}" if error.filename else what
+_ADVICE: Final = {
+    errno.EEXIST: "is a file where a folder is needed; name another",
+    errno.ENOTDIR: "is a file where a folder is needed; name another",
+    errno.ENOENT: "is not there",
+    errno.EISDIR: "is a folder where a file is needed",
+    errno.EACCES: "may not be read or written by this user",
+    errno.EPERM: "may not be read or written by this user",
+    errno.EROFS: "lies on a disk that cannot be written",
+    errno.ENOSPC: "the disk is full; nothing was put in place. Free some room and run the same command again",
+    errno.EDQUOT: "the quota is used up; nothing was put in place. Free some room and run the same command again",
+    errno.EFBIG: "a file would be larger than is allowed here; nothing was put in place",
+}
+
+
+def words_of(error: OSError, place: Path | None = None) -> str:
+    """What the system refused, where, and what to do; ``place`` is said where the error names no file."""
+    what = _ADVICE.get(error.errno or 0) or error.strerror or str(error)
+    where = place if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and place else error.filename or place
+    return f"{where}: {what}" if where else what

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stillwatch.cli.console import say, say_json, stop
-from stillwatch.cli.options import Json, Quiet, Voice
+from stillwatch.cli.options import Alarms, Config, Json, Memory, Quiet, Threads, Voice
 
 # ruff: noqa: PLC0415
 
@@ -20,9 +20,7 @@ def detect_command(
     logs: Annotated[list[str], typer.Argument(help="Log files, globs or directories (JSON lines, .gz, .zst, Parquet).")],
     out: Annotated[Path, typer.Option(help="Directory for the results.")],
     accounts: Annotated[Path | None, typer.Option(help="Sign-up records, CSV or Parquet; without them fewer traits can be judged.")] = None,
-    max_false_alarms: Annotated[
-        float, typer.Option(min=1e-9, max=10.0, help="False campaigns to expect at most in a run without any.")
-    ] = 0.01,
+    max_false_alarms: Alarms = None,
     show_text: Annotated[bool, typer.Option("--show-text", help="Print the fixed words of prompt templates in the report.")] = False,
     key: Annotated[Path | None, typer.Option(help="Identity key; made on first use. Default: identity.key in --state or --out.")] = None,
     state: Annotated[
@@ -32,16 +30,31 @@ def detect_command(
     window: Annotated[
         float | None, typer.Option(min=0.01, help="Look only at so many days up to the newest call; --state forgets the rest.")
     ] = None,
+    memory: Memory = None,
+    threads: Threads = None,
+    config: Config = None,
     as_json: Json = False,
     quiet: Quiet = False,
     fail_on_found: Annotated[bool, typer.Option("--fail-on-found", help="End with 1 where campaigns are found.")] = False,
 ) -> None:
     """Find distillation campaigns in API logs."""
+    from stillwatch.cli.config import settings
     from stillwatch.cli.running import run_detect
-    from stillwatch.watch.flow import Settings
 
-    settings = Settings(logs, out, accounts, key, max_false_alarms, show_text, state=state, window=window)
-    run_detect(settings, Voice(as_json, quiet), fail_on_found=fail_on_found)
+    asked = settings(
+        config,
+        logs=logs,
+        out=out,
+        accounts=accounts,
+        key=key,
+        max_false_alarms=max_false_alarms,
+        show_text=show_text,
+        state=state,
+        window=window,
+        memory=memory,
+        threads=threads,
+    )
+    run_detect(asked, Voice(as_json, quiet), fail_on_found=fail_on_found)
 
 
 @app.command("explain")

@@ -92,7 +92,9 @@ class Root(group(ROOT)):  # type: ignore[misc]
             raise
         except KeyboardInterrupt:
             stopped()
-        except BrokenPipeError:
+        except (BrokenPipeError, SystemExit) as error:
+            if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):  # rich makes one of the other
+                raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at the end must not fail again
             raise typer.Exit(codes.UNHEARD) from None
         except Exception as error:

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from stillwatch.cli import codes
 from stillwatch.cli.console import row, say, stop, stopped
 from stillwatch.share.desk import sharing
 from stillwatch.share.desk.desk import Desk, DeskError, open_desk
@@ -81,15 +82,18 @@ def push_command(desk: DeskDir) -> None:
     """Send all releases that are approved and not yet sent."""
     home = opened(desk)
     try:
-        client, folders = connected(home), sharing.waiting(home)
+        client, folders, refused = connected(home), sharing.waiting(home), 0
         for folder in folders:
             told = sharing.send(home, folder, client, time.time())
             say(f"{folder.name}: {told.stored} objects stored, {len(told.failures)} refused")
+            refused += len(told.failures)
             for ident, why in told.failures:
                 say(f"  {ident}: {why}")
     except (DeskError, ClientError) as error:
         stop(str(error))
     say(f"{len(folders)} releases sent")
+    if refused:
+        raise typer.Exit(codes.NO)
 
 
 @app.command("pull")
@@ -133,13 +137,15 @@ def watch_command(
             home.remember(seen=note)
             news = sharing.pull(home, client, time.time())
         except LogError as error:
-            stop(f"DO NOT TRUST THIS HUB: {error}. Keep {home.folder / 'state.json'} as evidence and tell the other members")
+            stop(
+                f"DO NOT TRUST THIS HUB: {error}. Keep {home.folder / 'state.json'} as evidence and tell the other members", codes.DISTRUST
+            )
         except (DeskError, ClientError) as error:
             if every is None:
                 stop(str(error))
             say(error)
         except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+            stopped("Stopped; what came in is kept.")
         else:
             say(f"The log, {head.size} entries, begins with what was seen before; cosigned.")
             _tell(news)
@@ -149,7 +155,7 @@ def watch_command(
         try:
             time.sleep(every)
         except KeyboardInterrupt:
-            raise typer.Exit(0) from None
+            stopped()
 
 
 @app.command("inbox")

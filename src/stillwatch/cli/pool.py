@@ -10,23 +10,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from stillwatch.cli import config as file
 from stillwatch.cli.console import row, say, stop, stopped
 from stillwatch.cli.member import connected, key_holders
-from stillwatch.cli.options import Json, Quiet, Voice
+from stillwatch.cli.options import Alarms, Config, Json, Memory, Quiet, Threads, Voice
 from stillwatch.cli.running import run, tell
 from stillwatch.cli.story import play
 from stillwatch.share.desk.desk import DeskError, open_desk
 from stillwatch.share.net.access import ClientError
 from stillwatch.share.pool import exchange as pool
 from stillwatch.share.tokens.oprf import ProofError
-from stillwatch.watch.flow import Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Logs = Annotated[list[str], typer.Argument(help="Log files, globs or directories, as for detect.")]
 Out = Annotated[Path, typer.Option(help="Directory for the results.")]
 Accounts = Annotated[Path, typer.Option(help="Sign-up records, CSV or Parquet.")]
 DeskDir = Annotated[Path, typer.Option("--desk", help="The lab's desk, joined to a hub.")]
-Alarms = Annotated[float, typer.Option(min=1e-9, max=10.0, help="False campaigns to expect at most in a run without any.")]
 
 
 @app.command("send")
@@ -37,12 +36,18 @@ def send_command(
     desk: DeskDir,
     key_holder: Annotated[list[str], typer.Option(help="Address of a key-holder; as many as the key is split among need be.")],
     key_holder_token: Annotated[list[Path], typer.Option(help="File with the token for each, in the same order.")],
-    max_false_alarms: Alarms = 0.01,
+    max_false_alarms: Alarms = None,
+    memory: Memory = None,
+    threads: Threads = None,
+    config: Config = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """First look: detect alone, then send the traits of suspects for matching, blinded and padded."""
-    settings, voice = Settings(logs, out, accounts, max_false_alarms=max_false_alarms), Voice(as_json, quiet)
+    voice = Voice(as_json, quiet)
+    settings = file.settings(
+        config, keeps=False, logs=logs, out=out, accounts=accounts, max_false_alarms=max_false_alarms, memory=memory, threads=threads
+    )
     try:
         home = open_desk(desk)
         holders = key_holders(key_holder, key_holder_token)
@@ -63,12 +68,18 @@ def look_command(
     out: Out,
     accounts: Accounts,
     desk: DeskDir,
-    max_false_alarms: Alarms = 0.01,
+    max_false_alarms: Alarms = None,
+    memory: Memory = None,
+    threads: Threads = None,
+    config: Config = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Second look: detect with what partners' suspicions share, beside one's own evidence; the rest is a queue."""
-    settings, voice = Settings(logs, out, accounts, max_false_alarms=max_false_alarms), Voice(as_json, quiet)
+    voice = Voice(as_json, quiet)
+    settings = file.settings(
+        config, keeps=False, logs=logs, out=out, accounts=accounts, max_false_alarms=max_false_alarms, memory=memory, threads=threads
+    )
     try:
         home = open_desk(desk)
         hub = connected(home)

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 from rich.table import Table
 
+from stillwatch.cli import codes
 from stillwatch.cli.console import row, say, stop
 from stillwatch.cli.member import DeskDir, connected, opened
 from stillwatch.share import release as door
@@ -127,7 +128,7 @@ def _show(made: sharing.Prepared | door.Withheld, desk: Path) -> None:
         for r in made.refusals:
             row(table, r.rule, r.reason, r.reference)
         console.print(table)
-        raise typer.Exit(1)
+        raise typer.Exit(codes.NO)
     say(f"What would leave: {made.release.id}\n")
     say(made.release.canonical.decode())
     say(f"\nAs STIX 2.1, {len(made.bundle):,} bytes to the last: {made.folder / 'bundle.json'}\n")
@@ -171,7 +172,7 @@ def send_command(release: Annotated[str, typer.Argument(help="The release's id, 
         say(f"refused: {ident}: {why}")
     say(f"{told.stored} objects stored at the hub, {len(told.failures)} refused: {folder.name}")
     if told.failures:
-        raise typer.Exit(1)
+        raise typer.Exit(codes.NO)
 
 
 @app.command("retract")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,10 +16,10 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from stillwatch.cli import codes, interrupt
-from stillwatch.cli.console import row, say, say_json, stop, stopped
+from stillwatch.cli.console import row, say, say_json, stop, stopped, words_of
 from stillwatch.cli.options import Voice
 from stillwatch.records import Case
-from stillwatch.store import StateError
+from stillwatch.store import BusyError, StateError
 from stillwatch.watch.evidence.explain import day
 from stillwatch.watch.evidence.serialise import iso
 from stillwatch.watch.flow import Progress, Settings, detect
@@ -31,7 +32,7 @@ def run(settings: Settings, voice: Voice, work: Callable[[Progress], T]) -> T:
     """Do ``work``, with a bar; ends the command where the input cannot be used."""
     columns = (TextColumn("{task.description:>16}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
     try:
-        with Bar(*columns, console=Console(stderr=True), transient=True, disable=voice.quiet) as bar:
+        with Bar(*columns, console=Console(stderr=True), transient=True, disable=voice.quiet or not sys.stderr.isatty()) as bar:
             task = bar.add_task("start", total=None)
             progress = Progress(
                 step=lambda name: bar.update(task, description=name),
@@ -39,8 +40,10 @@ def run(settings: Settings, voice: Voice, work: Callable[[Progress], T]) -> T:
                 read=lambda n: bar.advance(task, n),
             )
             return work(progress)
-    except (IntakeError, StateError) as error:
+    except (IntakeError, StateError, BusyError) as error:
         stop(str(error))
+    except OSError as error:
+        stop(words_of(error, settings.out))
     except KeyboardInterrupt:
         stopped("Stopped; what an earlier run had finished is as it was. Run the same command again to start over.")
     except duckdb.Error as error:

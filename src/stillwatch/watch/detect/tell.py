@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from stillwatch import __version__
 from stillwatch.records import ACCOUNT_RESULTS, ATTRIBUTED, Case, RunRecord
-from stillwatch.store import write_atomically
+from stillwatch.store import write_together
 from stillwatch.watch.casefile import Builder, Found, Material
 from stillwatch.watch.detect.test import Tested
 from stillwatch.watch.evidence import campaign_to_json, render_report, run_to_json, to_json_line
@@ -71,10 +71,13 @@ def write(told: Told) -> None:
         for s in c.streams
     ]
     lines = "".join(to_json_line(campaign_to_json(c)) for c in case.campaigns)
-    write_atomically(out / "attributed_calls.parquet", lambda p: pq.write_table(attributed, p, compression="zstd"))
-    write_atomically(
-        out / "accounts.parquet", lambda p: pq.write_table(pa.Table.from_pylist(results, schema=ACCOUNT_RESULTS), p, compression="zstd")
+    table = pa.Table.from_pylist(results, schema=ACCOUNT_RESULTS)
+    write_together(
+        {
+            out / "attributed_calls.parquet": lambda p: pq.write_table(attributed, p, compression="zstd"),
+            out / "accounts.parquet": lambda p: pq.write_table(table, p, compression="zstd"),
+            out / "campaigns.jsonl": lambda p: p.write_text(lines, encoding="utf-8"),
+            out / "report.html": lambda p: p.write_text(render_report(case, generated_at=now), encoding="utf-8"),
+            out / "run.json": lambda p: p.write_text(to_json_line(run_to_json(case.run)), encoding="utf-8"),
+        }
     )
-    write_atomically(out / "campaigns.jsonl", lambda p: p.write_text(lines, encoding="utf-8"))
-    write_atomically(out / "report.html", lambda p: p.write_text(render_report(case, generated_at=now), encoding="utf-8"))
-    write_atomically(out / "run.json", lambda p: p.write_text(to_json_line(run_to_json(case.run)), encoding="utf-8"))

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stillwatch.foreign import shown
 from stillwatch.records import TECHNIQUES, Campaign, RunRecord
 
 
@@ -35,12 +36,8 @@ def explain(c: Campaign, run: RunRecord) -> RenderableType:
     table.add_column("bits", justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold")
     for r in sorted(c.reasons, key=lambda r: (not r.assessed, -r.bits)):
-        shown = f"\n[dim]calls: {', '.join(_escape(i) for i in r.calls)}[/dim]" if r.calls else ""
-        table.add_row(f"{r.bits:+.1f}" if r.assessed else "-", f"[bold]{r.id}[/bold]  {_escape(r.text)}{shown}")
+        calls = (shown(f"\ncalls: {', '.join(r.calls)}"), "dim") if r.calls else ""
+        table.add_row(f"{r.bits:+.1f}" if r.assessed else "-", Text.assemble((r.id, "bold"), f"  {shown(r.text)}", calls))
     techniques = Text("Techniques: " + "; ".join(f"{i} {TECHNIQUES[i].name} ({grade})" for i, grade in c.techniques) + "\n")
-    against = Text("What speaks against it:\n" + "\n".join(f"- {a}" for a in c.against) + "\n")
+    against = Text("What speaks against it:\n" + "\n".join(f"- {shown(a)}" for a in c.against) + "\n")
     return Group(head, table, techniques, against, Text("Stillwatch does not say who the operator is."))
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", "\\[")
