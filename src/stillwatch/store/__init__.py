@@ -1,7 +1,18 @@
 """Where bulk data lie while a run goes on: the spool on disk and the engine that runs the relational steps."""
 
 from stillwatch.store.engine import Engine
-from stillwatch.store.files import write_atomically
+from stillwatch.store.files import BusyError, alone_in, private_folder, write_atomically, write_together
 from stillwatch.store.spool import Part, Source, Spool, StateError
 
-__all__ = ["Engine", "Part", "Source", "Spool", "StateError", "write_atomically"]
+__all__ = [
+    "BusyError",
+    "Engine",
+    "Part",
+    "Source",
+    "Spool",
+    "StateError",
+    "alone_in",
+    "private_folder",
+    "write_atomically",
+    "write_together",
+]

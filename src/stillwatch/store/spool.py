@@ -111,10 +111,15 @@ class Spool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self._lock is not None:
-            os.close(self._lock)
+        try:
+            self._close()
+        except OSError:  # the disk is full
+            if error is None:
+                raise
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if self._lock is not None:
+                os.close(self._lock)
 
     @property
     def next_call(self) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stillwatch.records import ACCOUNTS, Notice
-from stillwatch.store import Engine, Part, Source, Spool
+from stillwatch.store import Engine, Part, Source, Spool, alone_in, private_folder
 from stillwatch.watch import link
 from stillwatch.watch.campaign import DAY
 from stillwatch.watch.intake import Identity, Quarantine, Reader, expand, load_or_create_key, read_accounts
@@ -27,8 +28,8 @@ from stillwatch.watch.sketch import RECIPE, sketch_batch
 class Settings:
     """What a run is asked to do."""
 
-    logs: Sequence[str]
-    out: Path
+    logs: Sequence[str] = ()
+    out: Path = Path("found")
     accounts: Path | None = None
     key: Path | None = None
     max_false_alarms: float = 0.01
@@ -36,6 +37,16 @@ class Settings:
     memory: str = "3GB"
     state: Path | None = None
     window: float | None = None  # days up to the newest call
+    columns: Mapping[str, str] = field(default_factory=dict)  # known column of the accounts file -> what the file calls it
+    threads: int | None = None  # the engine's; None: one per core
+    trusted_proxies: int = 0  # of one's own in front of the gateway, each of which adds an address
+    own_networks: Sequence[str] = ()  # of one's own proxies, such as 10.0.0.0/8
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?([KMGT]i?B)", self.memory, re.IGNORECASE):
+            raise ValueError(f"memory: {self.memory} is no amount such as 8GB or 500MB")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads: {self.threads} is less than 1")
 
     def command(self) -> str:
         """The command line that asks for this."""
@@ -47,7 +58,9 @@ class Settings:
             words += ["--state", str(self.state)]
         if self.window is not None:
             words += ["--window", f"{self.window:g}"]
-        return shlex.join(words + ["--show-text"] * self.show_text)
+        if self.threads is not None:
+            words += ["--threads", str(self.threads)]
+        return shlex.join(words + ["--memory", self.memory] + ["--show-text"] * self.show_text)
 
 
 @dataclass(slots=True)
@@ -98,8 +111,10 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     Raises:
         IntakeError: the input as a whole cannot be used.
         StateError: the state cannot be gone on with.
+        BusyError: another run writes to the same place.
     """
-    settings.out.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.out)
+    stack.enter_context(alone_in(settings.out))
     if settings.state is not None:
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = load_or_create_key(settings.key or (settings.state or settings.out) / "identity.key")
@@ -126,7 +141,7 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     spool.finish(done, settings.out / "quarantine.jsonl")
     notices += [Notice("intake", n) for n in reader.notices]
     begin, parts = spool.since(None if settings.window is None else settings.window * DAY)
-    engine = stack.enter_context(Engine(spool.folder, memory=settings.memory))
+    engine = stack.enter_context(Engine(spool.folder, memory=settings.memory, threads=settings.threads))
     raw = engine.parquet([p.sketches for p in parts or spool.parts[-1:]])
     if settings.window is not None:
         raw = raw.filter(nw.col("at") > begin)

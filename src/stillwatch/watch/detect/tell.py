@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from stillwatch import __version__
 from stillwatch.records import ACCOUNT_RESULTS, ATTRIBUTED, Case, RunRecord
-from stillwatch.store import write_atomically
+from stillwatch.store import write_together
 from stillwatch.watch.casefile import Builder, Found, Material
 from stillwatch.watch.detect.test import Tested
 from stillwatch.watch.evidence import SIDE_FILES, campaign_to_json, render_report, run_to_json, to_json_line
@@ -72,18 +72,20 @@ def write(told: Told) -> None:
         for s in c.streams
     ]
     lines = "".join(to_json_line(campaign_to_json(c)) for c in case.campaigns)
-    write_atomically(out / "attributed_calls.parquet", lambda p: pq.write_table(attributed, p, compression="zstd"))
-    write_atomically(
-        out / "accounts.parquet", lambda p: pq.write_table(pa.Table.from_pylist(results, schema=ACCOUNT_RESULTS), p, compression="zstd")
-    )
-    write_atomically(out / "campaigns.jsonl", lambda p: p.write_text(lines, encoding="utf-8"))
+    table = pa.Table.from_pylist(results, schema=ACCOUNT_RESULTS)
     report = render_report(case, generated_at=now)
-    for name, body in report.files.items():
-        write_atomically(out / name, partial(_put, body))
+    write_together(
+        {
+            out / "attributed_calls.parquet": lambda p: pq.write_table(attributed, p, compression="zstd"),
+            out / "accounts.parquet": lambda p: pq.write_table(table, p, compression="zstd"),
+            out / "campaigns.jsonl": lambda p: p.write_text(lines, encoding="utf-8"),
+            out / "report.html": lambda p: p.write_text(report.html, encoding="utf-8"),
+            **{out / name: partial(_put, body) for name, body in report.files.items()},
+            out / "run.json": lambda p: p.write_text(to_json_line(run_to_json(case.run)), encoding="utf-8"),
+        }
+    )
     for name in set(SIDE_FILES) - set(report.files):  # an earlier run's
         (out / name).unlink(missing_ok=True)
-    write_atomically(out / "report.html", lambda p: p.write_text(report.html, encoding="utf-8"))
-    write_atomically(out / "run.json", lambda p: p.write_text(to_json_line(run_to_json(case.run)), encoding="utf-8"))
 
 
 def _put(body: bytes, path: Path) -> None:

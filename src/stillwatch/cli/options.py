@@ -1,0 +1,31 @@
+"""Options that several commands have, and the voice they ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default stillwatch.toml here, where there is one.")]
+Memory = Annotated[str | None, typer.Option(help="What the engine may use before it spills to disk, such as 8GB; default 3GB.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="The engine's worker threads; default one per core.")]
+Alarms = Annotated[
+    float | None, typer.Option(min=1e-9, max=10.0, help="False campaigns to expect at most in a run without any; default 0.01.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How a command speaks: one JSON object, nothing, or as to a person."""
+
+    json: bool = False
+    quiet: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether it speaks as to a person."""
+        return not (self.json or self.quiet)
