@@ -138,6 +138,15 @@ def test_what_reaches_its_cap_is_capped() -> None:
     assert not Reason("payment", 0.0, "Cards.", assessed=False, cap=0.0).capped
 
 
+def test_no_foreign_text_breaks_a_line_of_json() -> None:
+    """A line separator in an account's name ended the line for readers that split text; half a surrogate pair could not be written at all."""
+    text = "a\u2028b\x85c\u202ed\ud800e\U000e0041f 漢字"
+    line = to_json_line(campaign_to_json(a_campaign(against=(text,))))
+    assert line.splitlines() == [line.removesuffix("\n")]
+    assert "漢字" in line
+    assert campaign_from_json(json.loads(line.encode().decode())).against == (text,)
+
+
 @given(st.floats(-1e3, 1e3), st.text(max_size=20), st.integers(0, 10**9), st.floats(0, 4e9))
 def test_any_values_survive(bits: float, text: str, n: int, at: float) -> None:
     c = a_campaign(bits=bits, against=(text,), calls=n, first=at)

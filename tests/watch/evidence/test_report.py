@@ -17,6 +17,7 @@ from rich.console import Console
 from stillwatch.records import Campaign, Case, Notice, Reason, StreamRow
 from stillwatch.watch.evidence import explain, render_report, unjudged, unknown_fields
 from stillwatch.watch.evidence.pictures import COLOURS, contrast, letter_on
+from stillwatch.watch.evidence.summary import sentences
 from stillwatch.watch.evidence.tables import cell
 
 TURN = "cust\u202e1‮2"  # turns the reading direction
@@ -62,6 +63,18 @@ def test_what_was_not_assessed_is_said_with_and_without_campaigns(campaigns: tup
 def test_nothing_unjudged_is_said_too() -> None:
     assert unjudged(Case(a_run(rejected=0), ())) == ()
     assert "Nothing that this run could tell" in page(Case(a_run(rejected=0), ()))
+
+
+def test_a_thousand_notes_are_cut_and_what_was_not_judged_is_not() -> None:
+    notes = tuple(Notice("intake", f"part-{i}: holds no calls") for i in range(1000))
+    hidden = tuple(Notice("x", f"not judged {i}", 0.1, "calls") for i in range(60))
+    case = Case(a_run(notices=notes + hidden), ())
+    html, said = page(case), sentences(case)
+    assert html.count("holds no calls") == 50
+    assert "950 more in" in html
+    assert sum("holds no calls" in s for s in said) == 20
+    assert said[-1] == "980 more notes in run.json."
+    assert html.count("<li>not judged ") == sum(s.startswith("Not judged: not judged") for s in said) == 60
 
 
 def test_unknown_fields_say_how_much_they_hide() -> None:

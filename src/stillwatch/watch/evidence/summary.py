@@ -19,6 +19,8 @@ COLUMNS: Final = (
     ("q", "right"),
     ("techniques", "left"),
 )
+#: Notes that are printed; a damaged archive may give one a file.  What was not judged is always said whole.
+NOTES: Final = 20
 
 
 def table_rows(case: Case) -> list[tuple[str, ...]]:
@@ -44,5 +46,8 @@ def sentences(case: Case) -> list[str]:
     if case.leads:
         out.append(f"{count(len(case.leads), 'lead')} worth a look, none a campaign: see the report and leads.jsonl.")
     out += [f"Not judged: {line(n)}" for n in unjudged(case)]
-    out += [f"Note: {line(n)}" for n in run.notices if not n.unjudged]
+    notes = [n for n in run.notices if not n.unjudged]
+    out += [f"Note: {line(n)}" for n in notes[:NOTES]]
+    if len(notes) > NOTES:
+        out.append(f"{count(len(notes) - NOTES, 'more note')} in run.json.")
     return out
