@@ -148,11 +148,13 @@ def test_ctrl_c_while_modules_are_loading(module: str, world: Path, tmp_path: Pa
 
 IN_A_QUERY = """
 import os, signal, sys, threading
+import narwhals as nw
 from stillwatch.__main__ import main
 from stillwatch.store import Engine
+fetch = Engine.fetch
 def long(self, frame):
     threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
-    self._db.execute("SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b").fetchall()
+    return fetch(self, nw.from_native(self._db.sql("SELECT sum(hash(range)) AS n FROM range(1000000000000)")).lazy())
 Engine.fetch = long
 main()
 """

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from stillwatch import __version__
 from stillwatch.cli import codes, interrupt
 from stillwatch.cli.console import say, stop, stopped, words_of
 from stillwatch.cli.lazy import Entry, group
+from stillwatch.version import __version__
 
 _HERE: Final = "stillwatch.cli."
 _HUB: Final = _HERE + "hub"

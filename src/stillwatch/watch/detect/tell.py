@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stillwatch import __version__
 from stillwatch.records import ACCOUNT_RESULTS, ATTRIBUTED, Case, RunRecord
 from stillwatch.store import write_together
+from stillwatch.version import __version__
 from stillwatch.watch.casefile import Builder, Found, Material
 from stillwatch.watch.detect.test import Tested
 from stillwatch.watch.evidence import SIDE_FILES, campaign_to_json, render_report, run_to_json, to_json_line
