@@ -21,7 +21,7 @@ from rich.console import Console, RenderableType
 from stillwatch.foreign import shown
 from stillwatch.records import Campaign, Case, Lead, Notice, RunRecord
 from stillwatch.watch import evidence
-from stillwatch.watch.evidence.explain import day
+from stillwatch.watch.evidence.words import day
 from stillwatch.watch.flow import Progress, Settings
 from stillwatch.watch.flow import detect as run
 from stillwatch.watch.found import pick, read_case
