@@ -125,7 +125,9 @@ class Result:
         return Explanation(evidence.explain(pick(self.case.campaigns, campaign, "this result"), self.run))
 
     def __repr__(self) -> str:
-        return f"<stillwatch.Result: {len(self.case.campaigns)} campaigns, {len(self.case.leads)} leads; {self.run.calls:,} calls of {self.run.accounts:,} accounts>"
+        found, leads = len(self.case.campaigns), len(self.case.leads)
+        some = f"{found} campaign{'s' * (found != 1)}, {leads} lead{'s' * (leads != 1)}"
+        return f"<stillwatch.Result: {some}; {self.run.calls:,} calls of {self.run.accounts:,} accounts>"
 
     def _repr_html_(self) -> str:
         head = ("campaign", "accounts", "calls", "first call", "bits", "techniques")

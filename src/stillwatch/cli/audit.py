@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from stillwatch.cli.console import say, stop
+from stillwatch.cli.lazy import need
 from stillwatch.share.desk import audit
 from stillwatch.share.desk.desk import DeskError, open_desk
 
@@ -27,9 +28,7 @@ def export_command(
         if desk is not None:
             pack = audit.of_desk(open_desk(desk))
         else:
-            from stillwatch.cli.hub import database_at  # noqa: PLC0415 - a lab's side needs no database
-
-            database = database_at(db or "")
+            database = need("stillwatch.cli.hub", "hub").database_at(db or "")  # a lab's side needs none
             with database.read() as c:
                 pack = audit.of_hub(database, c)
         audit.write(pack, out)

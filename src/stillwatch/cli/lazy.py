@@ -22,6 +22,16 @@ class Entry:
     extra: str | None = None
 
 
+def need(module: str, extra: str | None) -> Any:
+    """A module of ours; the end of the command, with one line, where it needs a package of an extra that is not installed."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if extra is None or (error.name or "stillwatch").partition(".")[0] == "stillwatch":
+            raise
+        stop(f'this command needs pip install "stillwatch[{extra}]" ({error.name} is not installed)')
+
+
 class Later(TyperCommand):
     """Stands for a command in lists of commands."""
 
@@ -34,14 +44,8 @@ class Later(TyperCommand):
         return self.entry.help
 
     def load(self) -> Any:
-        """The command itself; ends the program with one line where a package of an extra is missing."""
-        try:
-            app = import_module(self.entry.module).app
-        except ModuleNotFoundError as error:
-            if self.entry.extra is None or (error.name or "stillwatch").partition(".")[0] == "stillwatch":
-                raise
-            stop(f'this command needs pip install "stillwatch[{self.entry.extra}]" ({error.name} is not installed)')
-        command = typer.main.get_command(app)
+        """The command itself."""
+        command = typer.main.get_command(need(self.entry.module, self.entry.extra).app)
         return command.commands[self.name or ""] if isinstance(command, TyperGroup) else command
 
 

@@ -56,7 +56,7 @@ AUDIT: Final = {
     "export": Entry(
         _HERE + "audit",
         "Write what counsel needs: what left, what was removed, why it was lawful, refusals, decisions, error and appeal rates.",
-        "hub",
+        "share",
     ),
 }
 KEY_HOLDER: Final = {

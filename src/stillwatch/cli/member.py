@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from stillwatch.cli import codes
-from stillwatch.cli.console import row, say, stop, stopped
-from stillwatch.cli.options import Column
+from stillwatch.cli.console import row, say, say_json, stop, stopped
+from stillwatch.cli.options import Column, Json
 from stillwatch.share.desk import sharing
 from stillwatch.share.desk.desk import Desk, DeskError, open_desk
 from stillwatch.share.desk.traits import traits_of
@@ -162,29 +162,37 @@ def watch_command(
 
 
 @app.command("inbox")
-def inbox_command(desk: DeskDir) -> None:
+def inbox_command(desk: DeskDir, as_json: Json = False) -> None:
     """List partners' campaigns: live, retracted or expired."""
     home = opened(desk)
-    table = Table(title="Partners' campaigns")
-    for name in ("campaign", "partner", "state", "until", "accounts", "techniques", "seen by others"):
-        table.add_column(name, no_wrap=name == "campaign")
     records = [(p, r) for p, r in home.inbox()]
     sightings = [r for _, r in records if r["object"]["type"] == "sighting" and r["object"].get("count") != 0]
+    campaigns: list[dict[str, Any]] = []
     for path, r in records:
         if r["object"]["type"] != "campaign":
             continue
         document = next(e["document"] for e in r["object"]["extensions"].values() if "document" in e)
-        size = f"below {10 ** document['accounts']:,}"
-        others = str(sum(s["about"] == path.stem for s in sightings))
+        one = {"campaign": path.stem, "partner": path.parent.name, "state": r["state"], "until": r["valid_until"]}
+        one["accounts_below"] = 10 ** document["accounts"]
+        one["techniques"] = [t["id"] for t in document["techniques"]]
+        one["seen_by_others"] = sum(s["about"] == path.stem for s in sightings)
+        campaigns.append(one)
+    if as_json:
+        say_json({"campaigns": campaigns})
+        return
+    table = Table(title="Partners' campaigns")
+    for name in ("campaign", "partner", "state", "until", "accounts", "techniques", "seen by others"):
+        table.add_column(name, no_wrap=name == "campaign")
+    for c in campaigns:
         row(
             table,
-            path.stem,
-            path.parent.name,
-            r["state"],
-            r["valid_until"],
-            size,
-            " ".join(t["id"] for t in document["techniques"]),
-            others,
+            c["campaign"],
+            c["partner"],
+            c["state"],
+            c["until"],
+            f"below {c['accounts_below']:,}",
+            " ".join(c["techniques"]),
+            c["seen_by_others"],
         )
     Console(width=160).print(table)
 

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from stillwatch.cli import codes
-from stillwatch.cli.console import row, say, stop
+from stillwatch.cli.console import row, say, say_json, stop
 from stillwatch.cli.member import DeskDir, connected, opened
+from stillwatch.cli.options import Json
 from stillwatch.share import release as door
 from stillwatch.share.desk import sharing
 from stillwatch.share.desk.desk import DeskError, add_person, make_desk, read_key, write_private
@@ -225,13 +226,16 @@ def opinion_command(
 
 
 @app.command("withheld")
-def withheld_command(desk: DeskDir) -> None:
+def withheld_command(desk: DeskDir, as_json: Json = False) -> None:
     """List what was refused at the door, and why."""
     home = opened(desk)
     try:
         entries = [e for e in home.ledger() if e["kind"] == "withheld"]
     except DeskError as error:
         stop(str(error))
+    if as_json:
+        say_json({"withheld": [{"at": e["at"], "subject": e["detail"]["subject"], "refusals": e["detail"]["refusals"]} for e in entries]})
+        return
     table = Table(title=f"{len(entries)} refusals")
     for name in ("when", "what", "rule", "why"):
         table.add_column(name)
