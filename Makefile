@@ -45,4 +45,4 @@ bench: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks.speed end-to-end
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(VENV)-* demo

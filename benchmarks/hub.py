@@ -83,7 +83,7 @@ def ours(folder: Path) -> tuple[Served, str, Any]:
     command = [
         sys.executable,
         "-m",
-        "stillwatch.cli.main",
+        "stillwatch",
         "hub",
         "serve",
         "--db",

@@ -134,7 +134,7 @@ def test_kill_at_any_moment_loses_nothing_that_was_put_in_place(
     one.write_bytes(b"".join(lines[:1500]))
     two.write_bytes(b"".join(lines[1500:]))
     run(one, state=state)
-    command = [sys.executable, "-m", "stillwatch.cli.main", "detect", str(two), "--accounts", str(world / "accounts.csv"), "--key", str(key), "--state", str(state),
+    command = [sys.executable, "-m", "stillwatch", "detect", str(two), "--accounts", str(world / "accounts.csv"), "--key", str(key), "--state", str(state),
                "--out", str(tmp_path / "out")]  # fmt: skip
     for moment in ("work", "part"):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

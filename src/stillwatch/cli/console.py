@@ -1,97 +1,68 @@
-"""What all commands print alike."""
+"""How commands speak.  Everything that is printed passes through here, for ids come from logs and words from partners."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Annotated, NoReturn, TypeVar
+import errno
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
-from rich.progress import Progress as Bar
-from rich.table import Table
 
-from stillwatch.records import Case
-from stillwatch.store import StateError
-from stillwatch.watch.evidence.explain import day
-from stillwatch.watch.flow import Progress, Settings, detect
-from stillwatch.watch.intake import IntakeError, mapping
+from stillwatch.cli import codes, interrupt
+from stillwatch.foreign import shown
 
-T = TypeVar("T")
-Column = Annotated[
-    list[str],
-    typer.Option(
-        metavar="KNOWN=THEIRS", help="What the accounts file calls a known column, such as created_at=signup; as often as need be."
-    ),
-]
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
-def stop(message: str) -> NoReturn:
-    """Print an error and end with 2."""
-    console = Console(stderr=True)
-    console.print("[bold red]Error:[/bold red] ", end="")
-    console.print(message, highlight=False, markup=False, soft_wrap=True)
-    raise typer.Exit(2)
+def say(text: object = "", *, error: bool = False) -> None:
+    """Print a line, to standard error if ``error``; control characters in it become visible escapes."""
+    print(shown(text), file=sys.stderr if error else sys.stdout)
 
 
-def columns(words: list[str]) -> dict[str, str]:
-    """The mapping that ``--column`` words give.  Ends the command where one is of another form or name."""
-    try:
-        return mapping(words)
-    except IntakeError as error:
-        stop(str(error))
+def say_json(value: object) -> None:
+    """Print one JSON object on one line, in ASCII."""
+    print(json.dumps(value, ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f"))
 
 
-def run(settings: Settings, console: Console, work: Callable[[Progress], T] | None = None) -> T | Case:
-    """Detect, or do ``work``, with a bar; prints what ``detect`` found.  Ends the command where the input cannot be used."""
-    columns = (TextColumn("{task.description:>16}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
-    try:
-        with Bar(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("start", total=None)
-            progress = Progress(
-                step=lambda name: bar.update(task, description=name),
-                size=lambda n: bar.update(task, total=n),
-                read=lambda n: bar.advance(task, n),
-            )
-            done = work(progress) if work else detect(settings, progress, now=time.time())
-    except (IntakeError, StateError) as error:
-        stop(str(error))
-    except KeyboardInterrupt:
-        console.print("Stopped; nothing was written but what an earlier run had finished. Run the same command again to start over.")
-        raise typer.Exit(130) from None
-    if isinstance(done, Case):
-        table(done, settings, Console())
-    return done
+def row(table: Table, *cells: object) -> None:
+    """Add a row of plain text to a table: no markup, no control characters."""
+    from rich.text import Text  # noqa: PLC0415 - a version or an error needs none
+
+    table.add_row(*(Text(shown(c)) for c in cells))
 
 
-def table(case: Case, settings: Settings, console: Console) -> None:
-    """Print what a run found."""
-    run = case.run
-    if case.campaigns:
-        shown = Table(title=f"{len(case.campaigns)} campaigns" if len(case.campaigns) > 1 else "1 campaign")
-        for name, side in (
-            ("campaign", "left"),
-            ("accounts", "right"),
-            ("calls", "right"),
-            ("first call", "left"),
-            ("bits", "right"),
-            ("techniques", "left"),
-        ):
-            shown.add_column(name, justify=side, no_wrap=name == "campaign")  # type: ignore[arg-type]
-        for c in case.campaigns:
-            shown.add_row(c.id, str(c.accounts), f"{c.calls:,}", day(c.first), f"{c.bits:.1f}", " ".join(i for i, _ in c.techniques))
-        console.print(shown)
-    else:
-        console.print(f"No campaign: none of {run.units_tested:,} groups passed the threshold of {run.threshold_bits:.1f} bits.")
-    console.print(f"{run.calls:,} calls of {run.accounts:,} accounts read in {sum(run.timings.values()):.1f} s.", highlight=False)
-    for notice in run.notices:
-        console.print(f"{'Not judged' if notice.unjudged else 'Note'}: {notice}", highlight=False, markup=False)
-    if run.rejected:
-        console.print(
-            f"{run.rejected:,} rows could not be used; see {settings.out / 'quarantine.jsonl'}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-    console.print(f"Report: {settings.out / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+def stop(message: str, code: int = codes.UNUSABLE) -> NoReturn:
+    """Print an error on one line and end the command."""
+    say("Error: " + " ".join(message.split("\n")), error=True)
+    raise typer.Exit(code)
+
+
+def stopped(message: str = "Stopped.") -> NoReturn:
+    """End the command after Ctrl-C."""
+    interrupt.ignore()
+    say(message, error=True)
+    raise typer.Exit(codes.STOPPED) from None
+
+
+_ADVICE: Final = {
+    errno.EEXIST: "is a file where a folder is needed; name another",
+    errno.ENOTDIR: "is a file where a folder is needed; name another",
+    errno.ENOENT: "is not there",
+    errno.EISDIR: "is a folder where a file is needed",
+    errno.EACCES: "may not be read or written by this user",
+    errno.EPERM: "may not be read or written by this user",
+    errno.EROFS: "lies on a disk that cannot be written",
+    errno.ENOSPC: "the disk is full; nothing was put in place. Free some room and run the same command again",
+    errno.EDQUOT: "the quota is used up; nothing was put in place. Free some room and run the same command again",
+    errno.EFBIG: "a file would be larger than is allowed here; nothing was put in place",
+}
+
+
+def words_of(error: OSError, place: Path | None = None) -> str:
+    """What the system refused, where, and what to do; ``place`` is said where the error names no file."""
+    what = _ADVICE.get(error.errno or 0) or error.strerror or str(error)
+    where = place if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and place else error.filename or place
+    return f"{where}: {what}" if where else what

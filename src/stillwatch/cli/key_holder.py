@@ -9,17 +9,17 @@ from typing import Annotated
 
 import typer
 
-from stillwatch.cli.console import stop
+from stillwatch.cli.console import say, stop
 from stillwatch.cli.serving import hand_over, log_as_json, serve
 from stillwatch.share.keyholder.server import KeyHolder, KeyHolderError, deal
 from stillwatch.share.net.access import new_token
 from stillwatch.share.tokens.seal import epoch_of
 
-key_holder_app = typer.Typer(no_args_is_help=True, help="The holder of the blinding keys; never in the hub's hand.")
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Folder = Annotated[Path, typer.Option("--dir", help="The key-holder's folder.")]
 
 
-@key_holder_app.command("serve")
+@app.command("serve")
 def key_holderserve(
     folder: Folder = Path("key-holder"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -34,7 +34,7 @@ def key_holderserve(
     serve(KeyHolder(folder, a_day=quota).app(), host, port, certificate, certificate_key, client_ca)
 
 
-@key_holder_app.command("enrol")
+@app.command("enrol")
 def key_holder_enrol(
     name: Annotated[str, typer.Argument(help="The member.")],
     folder: Folder = Path("key-holder"),
@@ -46,17 +46,17 @@ def key_holder_enrol(
     hand_over(name, token, token_file)
 
 
-@key_holder_app.command("revoke")
+@app.command("revoke")
 def key_holder_revoke(name: Annotated[str, typer.Argument(help="The member.")], folder: Folder = Path("key-holder")) -> None:
     """Shut a member out."""
     try:
         KeyHolder(folder).revoke(name)
     except KeyHolderError as error:
         stop(str(error))
-    print(f"{name}: revoked")
+    say(f"{name}: revoked")
 
 
-@key_holder_app.command("deal")
+@app.command("deal")
 def key_holder_deal(
     folders: Annotated[list[Path], typer.Argument(help="A folder for each holder, to be carried to its machine.")],
     threshold: Annotated[int, typer.Option(min=1, help="Holders that must answer together.")] = 2,
@@ -67,6 +67,6 @@ def key_holder_deal(
         stop(f"--threshold: {threshold} of {len(folders)} holders cannot be")
     chosen = epoch or epoch_of(datetime.now(UTC).date())
     deal(folders, threshold, chosen)
-    print(
+    say(
         f"{chosen}: {threshold} of {len(folders)} holders answer together; carry each folder to its holder and delete it here: {', '.join(map(os.fspath, folders))}"
     )

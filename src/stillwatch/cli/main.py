@@ -1,40 +1,136 @@
-"""The command line."""
+"""The tree of commands.  What they do is in the modules named here."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Annotated
+import os
+import sys
+from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
 
-from stillwatch import __version__
-from stillwatch.cli.console import Column, columns, run, stop
-from stillwatch.cli.hub import hub_app
-from stillwatch.cli.key_holder import key_holder_app
-from stillwatch.cli.pool import pool_app
-from stillwatch.cli.range import range_app
-from stillwatch.cli.release import release_app
-from stillwatch.share.desk.desk import DeskError
-from stillwatch.share.desk.sharing import found_campaign
-from stillwatch.watch.evidence import explain, run_from_json
-from stillwatch.watch.flow import Settings
+from stillwatch.cli import codes, interrupt
+from stillwatch.cli.console import say, stop, stopped, words_of
+from stillwatch.cli.lazy import Entry, group
+from stillwatch.version import __version__
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Find, prove and stop adversarial distillation."
-)
-app.add_typer(release_app, name="release")
-app.add_typer(hub_app, name="hub")
-app.add_typer(key_holder_app, name="key-holder")
-app.add_typer(pool_app, name="pool")
-app.add_typer(range_app, name="range")
+_HERE: Final = "stillwatch.cli."
+_HUB: Final = _HERE + "hub"
+_MEMBER: Final = _HERE + "member"
+_RELEASE: Final = _HERE + "release"
+_KEY_HOLDER: Final = _HERE + "key_holder"
+
+ROOT: Final = {
+    "detect": Entry(_HERE + "detect", "Find distillation campaigns in API logs."),
+    "explain": Entry(_HERE + "detect", "Print why a campaign was found, reason by reason in bits, with the calls that show it."),
+    "demo": Entry(_HERE + "detect", "Build a small world of honest customers and one ring, and detect on it."),
+}
+RELEASE: Final = {
+    "init": Entry(_RELEASE, "Make a desk: the lab's signing key, a policy to be read by counsel, an empty ledger.", "share"),
+    "person": Entry(_RELEASE, "Name somebody who may approve releases.", "share"),
+    "key": Entry(_RELEASE, "Print the lab's public key, which the hub's operator needs to enrol it.", "share"),
+    "prepare": Entry(_RELEASE, "Show the exact bytes that would leave beside what stays; or why nothing may.", "share"),
+    "approve": Entry(_RELEASE, "Sign what was prepared, as a named person with the role; then the lab's key signs every object.", "share"),
+    "send": Entry(_RELEASE, "Send an approved release to the hub; sending twice does no harm.", "share"),
+    "retract": Entry(_RELEASE, "Prepare the withdrawal of a campaign everywhere; approve and send it like any release.", "share"),
+    "sighting": Entry(_RELEASE, "Prepare an answer to a partner's campaign: seen here or looked for in vain; no number.", "share"),
+    "opinion": Entry(_RELEASE, "Prepare an opinion on a partner's campaign; disagreement reports a false positive.", "share"),
+    "withheld": Entry(_RELEASE, "List what was refused at the door, and why.", "share"),
+}
+HUB: Final = {
+    "serve": Entry(_HUB, "Serve TAXII 2.1, the log and the answers at quorum.", "hub"),
+    "enrol": Entry(_HUB, "Enrol a member; its token is shown once and only its hash is kept.", "hub"),
+    "revoke": Entry(_HUB, "Shut a member out at once; what it signed stays verifiable.", "hub"),
+    "rotate": Entry(_HUB, "Give a member a new token, and with --public-key a new signing key.", "hub"),
+    "join": Entry(_MEMBER, "Tell the desk which hub it shares with, and keep the log's key as it is seen now.", "share"),
+    "push": Entry(_MEMBER, "Send all releases that are approved and not yet sent.", "share"),
+    "pull": Entry(_MEMBER, "Take in what partners released since the last pull; retractions and expiry re-open decisions.", "share"),
+    "watch": Entry(_MEMBER, "Check that the hub's log was not rewritten, sign its head as a witness, and pull.", "share"),
+    "inbox": Entry(_MEMBER, "List partners' campaigns: live, retracted or expired.", "share"),
+    "decide": Entry(_MEMBER, "Record a decision of your own; a partner's word alone never limits or blocks anybody.", "share"),
+    "contribute": Entry(
+        _MEMBER, "Blind the traits of a campaign's accounts and have the hub match them; only who sent a trait too is told.", "share"
+    ),
+    "answers": Entry(_MEMBER, "What became of our blinded traits: which of them enough others have sent too.", "share"),
+}
+AUDIT: Final = {
+    "export": Entry(
+        _HERE + "audit",
+        "Write what counsel needs: what left, what was removed, why it was lawful, refusals, decisions, error and appeal rates.",
+        "share",
+    ),
+}
+KEY_HOLDER: Final = {
+    "serve": Entry(_KEY_HOLDER, "Evaluate blinded traits; a key per kind and quarter is made here and destroyed here.", "hub"),
+    "enrol": Entry(_KEY_HOLDER, "Enrol a member, or give it another token.", "hub"),
+    "revoke": Entry(_KEY_HOLDER, "Shut a member out.", "hub"),
+    "deal": Entry(_KEY_HOLDER, "Split a quarter's keys among holders, before witnesses; nothing of the whole key stays.", "hub"),
+}
+POOL: Final = {
+    "send": Entry(_HERE + "pool", "First look: detect alone, then send the traits of suspects for matching, blinded and padded.", "share"),
+    "look": Entry(
+        _HERE + "pool",
+        "Second look: detect with what partners' suspicions share, beside one's own evidence; the rest is a queue.",
+        "share",
+    ),
+    "demo": Entry(_HERE + "pool", "The whole story: labs that see nothing alone, a hub, a key-holder, and a second look together.", "all"),
+}
+RANGE: Final = {
+    "build": Entry(_HERE + "range", "Build a labelled world: log, sign-up records, truth."),
+    "score": Entry(_HERE + "range", "Judge what a defence found in a world."),
+    "play": Entry(_HERE + "range", "Let an adversary with a budget play against detect, day by day."),
+}
+
+
+class Root(group(ROOT)):  # type: ignore[misc]
+    """The top of the tree: what no command foresaw ends here, in one line and with a code of the table."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt:
+            stopped()
+        except (BrokenPipeError, SystemExit) as error:
+            if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):  # rich makes one of the other
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at the end must not fail again
+            raise typer.Exit(codes.UNHEARD) from None
+        except Exception as error:
+            if interrupt.seen():  # a library made an error of it: DuckDB says "Query interrupted"
+                stopped()
+            if isinstance(error, OSError):
+                stop(words_of(error))
+            raise
+
+
+def _below(name: str, entries: dict[str, Entry], text: str, into: typer.Typer) -> typer.Typer:
+    made = typer.Typer(cls=group(entries), no_args_is_help=True, rich_markup_mode=None, help=text)
+    into.add_typer(made, name=name)
+    return made
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"stillwatch {__version__}")
+        say(f"stillwatch {__version__}")
         raise typer.Exit
+
+
+# Plain help: it is read by people and by programs, and to draw boxes costs more time than all else.
+app = typer.Typer(
+    cls=Root,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Find, prove and stop adversarial distillation.",
+)
+_below("release", RELEASE, "The one door out: examine, approve, send.", app)
+_hub = _below("hub", HUB, "The neutral exchange: its server, and a member's dealings with it.", app)
+_below("audit", AUDIT, "What counsel needs.", _hub)
+_below("key-holder", KEY_HOLDER, "The holder of the blinding keys; never in the hub's hand.", app)
+_below("pool", POOL, "See with other labs what no lab sees alone.", app)
+_below("range", RANGE, "Exercise a defence on labelled worlds before an attack does.", app)
 
 
 @app.callback()
@@ -42,70 +138,3 @@ def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")] = False,
 ) -> None:
     pass
-
-
-@app.command("detect")
-def detect_command(
-    logs: Annotated[list[str], typer.Argument(help="Log files, globs or directories (JSON lines, .gz, .zst, Parquet).")],
-    out: Annotated[Path, typer.Option(help="Directory for the results.")],
-    accounts: Annotated[Path | None, typer.Option(help="Sign-up records, CSV or Parquet; without them fewer traits can be judged.")] = None,
-    max_false_alarms: Annotated[
-        float, typer.Option(min=1e-9, max=10.0, help="False campaigns to expect at most in a run without any.")
-    ] = 0.01,
-    show_text: Annotated[bool, typer.Option("--show-text", help="Print the fixed words of prompt templates in the report.")] = False,
-    key: Annotated[Path | None, typer.Option(help="Identity key; made on first use. Default: identity.key in --state or --out.")] = None,
-    state: Annotated[
-        Path | None,
-        typer.Option(help="Directory that keeps what was read, so that the next run reads only new files; holds prompts in clear."),
-    ] = None,
-    window: Annotated[
-        float | None, typer.Option(min=0.01, help="Look only at so many days up to the newest call; --state forgets the rest.")
-    ] = None,
-    column: Column = [],  # noqa: B006 - never changed
-) -> None:
-    """Find distillation campaigns in API logs."""
-    console = Console(stderr=True)
-    run(Settings(logs, out, accounts, key, max_false_alarms, show_text, state=state, window=window, columns=columns(column)), console)
-
-
-@app.command("explain")
-def explain_command(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="What detect wrote with --out.")],
-    campaign: Annotated[str, typer.Argument(help="A campaign's id, or the beginning of it.")],
-) -> None:
-    """Print why a campaign was found, reason by reason in bits, with the calls that show it."""
-    try:
-        run_record = run_from_json(json.loads((directory / "run.json").read_text(encoding="utf-8")))
-        chosen = found_campaign(directory, campaign)
-    except FileNotFoundError as error:
-        stop(f"{error.filename}: not there; name the directory that stillwatch detect wrote with --out")
-    except DeskError as error:
-        stop(str(error))
-    except ValueError as error:
-        stop(f"{directory}: campaigns.jsonl or run.json cannot be read: {error}")
-    Console().print(explain(chosen, run_record))
-
-
-@app.command("demo")
-def demo_command(
-    out: Annotated[Path, typer.Option(help="Directory for the world and the results.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Seed of the generated world.")] = 7,
-) -> None:
-    """Build a small world of honest customers and one ring, and detect on it."""
-    from stillwatch.range import build_world, small_world  # noqa: PLC0415 - only the demo needs the range
-
-    console = Console(stderr=True)
-    world = out / "world"
-    console.print(f"Building a small world in {world} (seed {seed}) ...")
-    summary = build_world(small_world(), seed=seed, out=world)
-    console.print(f"{summary.calls:,} calls of {summary.accounts:,} accounts; one ring of {summary.ring_accounts} among them.")
-    run(Settings([str(world / "calls.jsonl.gz")], out / "found", world / "accounts.csv"), console)
-
-
-def main() -> None:
-    """Entry point of the ``stillwatch`` command."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -10,24 +10,25 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from stillwatch.cli.console import Column, columns, run, stop, table
-from stillwatch.cli.hub import connected, key_holders
+from stillwatch.cli import config as file
+from stillwatch.cli.console import row, say, stop, stopped
+from stillwatch.cli.member import connected, key_holders
+from stillwatch.cli.options import Alarms, ByKey, Column, Config, Json, Memory, Quiet, Threads, Voice
+from stillwatch.cli.running import run, tell
 from stillwatch.cli.story import play
 from stillwatch.share.desk.desk import DeskError, open_desk
 from stillwatch.share.net.access import ClientError
 from stillwatch.share.pool import exchange as pool
 from stillwatch.share.tokens.oprf import ProofError
-from stillwatch.watch.flow import Settings
 
-pool_app = typer.Typer(no_args_is_help=True, help="See with other labs what no lab sees alone.")
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Logs = Annotated[list[str], typer.Argument(help="Log files, globs or directories, as for detect.")]
 Out = Annotated[Path, typer.Option(help="Directory for the results.")]
 Accounts = Annotated[Path, typer.Option(help="Sign-up records, CSV or Parquet.")]
 DeskDir = Annotated[Path, typer.Option("--desk", help="The lab's desk, joined to a hub.")]
-Alarms = Annotated[float, typer.Option(min=1e-9, max=10.0, help="False campaigns to expect at most in a run without any.")]
 
 
-@pool_app.command("send")
+@app.command("send")
 def send_command(
     logs: Logs,
     out: Out,
@@ -35,44 +36,90 @@ def send_command(
     desk: DeskDir,
     key_holder: Annotated[list[str], typer.Option(help="Address of a key-holder; as many as the key is split among need be.")],
     key_holder_token: Annotated[list[Path], typer.Option(help="File with the token for each, in the same order.")],
-    max_false_alarms: Alarms = 0.01,
+    max_false_alarms: Alarms = None,
     column: Column = [],  # noqa: B006 - never changed
+    account_by_key: ByKey = False,
+    memory: Memory = None,
+    threads: Threads = None,
+    config: Config = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """First look: detect alone, then send the traits of suspects for matching, blinded and padded."""
-    settings = Settings(logs, out, accounts, max_false_alarms=max_false_alarms, columns=columns(column))
+    voice = Voice(as_json, quiet)
+    settings = file.settings(
+        config,
+        keeps=False,
+        logs=logs,
+        out=out,
+        accounts=accounts,
+        max_false_alarms=max_false_alarms,
+        column=column,
+        account_by_key=account_by_key,
+        memory=memory,
+        threads=threads,
+    )
     try:
         home = open_desk(desk)
         holders = key_holders(key_holder, key_holder_token)
         hub = connected(home)
-        sent = run(settings, Console(stderr=True), lambda p: pool.send(settings, home, hub, holders, p, time.time()))
+        sent = run(settings, voice, lambda p: pool.send(settings, home, hub, holders, p, time.time()))
     except (DeskError, ClientError, ProofError, OSError) as error:
         stop(str(error))
-    assert isinstance(sent, pool.Sent)
-    table(sent.case, settings, Console())
-    traits = ", ".join(f"{n} {kind}" for kind, n in sent.traits.items()) or "none"
-    print(f"{sent.suspicions} suspicions of {sent.accounts} accounts; traits sent for matching, blinded and padded: {traits}")
+    traits = dict(sent.traits)
+    tell(sent.case, settings, voice, suspicions=sent.suspicions, suspects=sent.accounts, traits_sent=traits)
+    if voice.plain:
+        each = ", ".join(f"{n} {kind}" for kind, n in traits.items()) or "none"
+        say(f"{sent.suspicions} suspicions of {sent.accounts} accounts; traits sent for matching, blinded and padded: {each}")
 
 
-@pool_app.command("look")
-def look_command(logs: Logs, out: Out, accounts: Accounts, desk: DeskDir, max_false_alarms: Alarms = 0.01, column: Column = []) -> None:  # noqa: B006
+@app.command("look")
+def look_command(
+    logs: Logs,
+    out: Out,
+    accounts: Accounts,
+    desk: DeskDir,
+    max_false_alarms: Alarms = None,
+    column: Column = [],  # noqa: B006 - never changed
+    account_by_key: ByKey = False,
+    memory: Memory = None,
+    threads: Threads = None,
+    config: Config = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Second look: detect with what partners' suspicions share, beside one's own evidence; the rest is a queue."""
-    settings = Settings(logs, out, accounts, max_false_alarms=max_false_alarms, columns=columns(column))
+    voice = Voice(as_json, quiet)
+    settings = file.settings(
+        config,
+        keeps=False,
+        logs=logs,
+        out=out,
+        accounts=accounts,
+        max_false_alarms=max_false_alarms,
+        column=column,
+        account_by_key=account_by_key,
+        memory=memory,
+        threads=threads,
+    )
     try:
         home = open_desk(desk)
         hub = connected(home)
-        done = run(settings, Console(stderr=True), lambda p: pool.look_again(settings, home, hub, p, time.time()))
+        done = run(settings, voice, lambda p: pool.look_again(settings, home, hub, p, time.time()))
     except (DeskError, ClientError, OSError) as error:
         stop(str(error))
-    assert isinstance(done, tuple)
     case, queue = done
-    table(case, settings, Console())
+    tell(case, settings, voice, queue=len(queue))
+    if not voice.plain:
+        return
     shared = [q for q in queue if q.shared]
     if shared:
         shown = Table(title="Still only suspected, first those that partners share")
         for name in ("accounts", "shared", "own bits", "from", "to", "confirmed by a partner", "handed over"):
             shown.add_column(name)
         for q in shared[:10]:
-            shown.add_row(
+            row(
+                shown,
                 str(q.accounts),
                 str(q.shared),
                 f"{q.bits:.1f}",
@@ -82,10 +129,10 @@ def look_command(logs: Logs, out: Out, accounts: Accounts, desk: DeskDir, max_fa
                 "yes" if q.handed_over else "no",
             )
         Console().print(shown)
-    print(f"Queue of {len(queue)} suspicions: {out / 'queue.json'}")
+    say(f"Queue of {len(queue)} suspicions: {out / 'queue.json'}")
 
 
-@pool_app.command("demo")
+@app.command("demo")
 def demo_command(
     out: Annotated[Path, typer.Option(help="Directory for the world, the desks and the results.")] = Path("pool-demo"),
     labs: Annotated[int, typer.Option(min=2, max=10, help="Labs that take part.")] = 3,
@@ -98,13 +145,12 @@ def demo_command(
     except RuntimeError as error:
         stop(str(error))
     except KeyboardInterrupt:
-        console.print("Stopped; hub and key-holder are down. Remove the directory to begin again.")
-        raise typer.Exit(130) from None
+        stopped("Stopped; hub and key-holder are down. Remove the directory to begin again.")
     shown = Table(title="Accounts found, alone and together")
     for name in ("ring", "lab", "accounts", "alone", "together"):
         shown.add_column(name, justify="left" if name == "ring" else "right")
     for r in story.rows:
-        shown.add_row(r.ring, str(r.lab), str(r.accounts), str(r.alone), str(r.together))
+        row(shown, r.ring, str(r.lab), str(r.accounts), str(r.alone), str(r.together))
     Console().print(shown)
-    print(f"Honest accounts touched: {story.honest_touched} of {story.honest:,}")
-    print(f"Report of lab 1: {story.report}")
+    say(f"Honest accounts touched: {story.honest_touched} of {story.honest:,}")
+    say(f"Report of lab 1: {story.report}")

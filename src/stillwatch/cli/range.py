@@ -15,7 +15,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from stillwatch.cli.console import stop
+from stillwatch.cli.console import row, say, stop, stopped
 from stillwatch.range import SpecError, WorldSpec, build_world, load_spec
 from stillwatch.range.play import Outcome, play
 from stillwatch.range.plots import page
@@ -23,12 +23,12 @@ from stillwatch.range.score import score_world
 from stillwatch.store import write_atomically
 from stillwatch.watch.flow import Progress, Settings, detect
 
-range_app = typer.Typer(no_args_is_help=True, help="Exercise a defence on labelled worlds before an attack does.")
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A TOML file; see docs/range.md and specs/.")]
 Seed = Annotated[int, typer.Option(help="Seed of the world; the same seed gives the same bytes.")]
 
 
-@range_app.command("build")
+@app.command("build")
 def build_command(
     spec: SpecFile,
     out: Annotated[Path, typer.Option(help="Directory for the world.")],
@@ -45,12 +45,11 @@ def build_command(
     except SpecError as error:
         stop(str(error))
     except KeyboardInterrupt:
-        console.print("Stopped; the world is not complete. Run the same command again.")
-        raise typer.Exit(130) from None
-    print(f"{made.calls:,} calls of {made.accounts:,} accounts, {made.ring_accounts:,} of them in campaigns; seed {seed}; in {out}")
+        stopped("Stopped; the world is not complete. Run the same command again.")
+    say(f"{made.calls:,} calls of {made.accounts:,} accounts, {made.ring_accounts:,} of them in campaigns; seed {seed}; in {out}")
 
 
-@range_app.command("score")
+@app.command("score")
 def score_command(
     world: Annotated[Path, typer.Argument(metavar="WORLD", help="A folder that range build wrote.")],
     found: Annotated[Path, typer.Argument(metavar="FOUND", help="What detect wrote with --out.")],
@@ -62,13 +61,13 @@ def score_command(
     except SpecError as error:
         stop(str(error))
     if as_json:
-        print(msgspec.json.encode(result).decode())
+        say(msgspec.json.encode(result).decode())
         return
     table = Table(title=f"{sum(c.found for c in result.campaigns)} of {len(result.campaigns)} campaigns found")
     for name in ("campaign", "found", "accounts", "of", "calls", "of", "precision"):
         table.add_column(name, justify="left" if name in ("campaign", "found") else "right")
     for c in result.campaigns:
-        table.add_row(c.name, "yes" if c.found else "MISSED", f"{c.account_recall:.2f}", f"{c.accounts:,}", f"{c.call_recall:.2f}", f"{c.calls:,}", f"{c.call_precision:.2f}")  # fmt: skip
+        row(table, c.name, "yes" if c.found else "MISSED", f"{c.account_recall:.2f}", f"{c.accounts:,}", f"{c.call_recall:.2f}", f"{c.calls:,}", f"{c.call_precision:.2f}")  # fmt: skip
     console = Console()
     if result.campaigns:
         console.print(table)
@@ -80,7 +79,7 @@ def score_command(
     console.print(f"Camouflage calls attributed: {result.camouflage_flagged:,} of {result.camouflage:,}.", highlight=False)
 
 
-@range_app.command("play")
+@app.command("play")
 def play_command(
     spec: SpecFile,
     out: Annotated[Path, typer.Option(help="Directory for play.json and play.html.")],
@@ -98,8 +97,7 @@ def play_command(
     except SpecError as error:
         stop(f"{spec}: {error}")
     except KeyboardInterrupt:
-        console.print("Stopped; nothing was written. Run the same command again to start over.")
-        raise typer.Exit(130) from None
+        stopped("Stopped; nothing was written. Run the same command again to start over.")
     result = {"without": free, "with": watched}
     write_atomically(out / "play.json", lambda p: p.write_bytes(msgspec.json.format(msgspec.json.encode(result))))
     write_atomically(out / "play.html", lambda p: p.write_text(page(free, watched), encoding="utf-8"))
@@ -107,13 +105,13 @@ def play_command(
     for name in ("", "exchanges", "dollars", "exchanges per 1,000 dollars"):
         table.add_column(name, justify="left" if not name else "right")
     for label, game in (("without a defence", free), ("with Stillwatch", watched)):
-        table.add_row(label, f"{game.harvested:,}", f"{game.days[-1].spent:,.0f}", f"{game.per_1000_dollars:,.0f}")
+        row(table, label, f"{game.harvested:,}", f"{game.days[-1].spent:,.0f}", f"{game.per_1000_dollars:,.0f}")
     Console().print(table)
     for s in watched.stages:
         until = "never found" if s.until_found is None else f"found on day {s.found_day} after {s.until_found:,} exchanges"
-        print(f"Step {s.step}, from day {s.day + 1}: {until}; {s.harvested:,} in all")
-    print(f"Honest accounts touched: {watched.days[-1].honest_touched}")
-    print(f"Page: {out / 'play.html'}")
+        say(f"Step {s.step}, from day {s.day + 1}: {until}; {s.harvested:,} in all")
+    say(f"Honest accounts touched: {watched.days[-1].honest_touched}")
+    say(f"Page: {out / 'play.html'}")
 
 
 def watch_days(world: WorldSpec, *, seed: int, progress: object = None) -> Outcome:

@@ -13,32 +13,33 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 from rich.table import Table
 
-from stillwatch.cli.console import stop
-from stillwatch.cli.hub import DeskDir, connected, opened
+from stillwatch.cli import codes
+from stillwatch.cli.console import row, say, say_json, stop
+from stillwatch.cli.member import DeskDir, connected, opened
+from stillwatch.cli.options import Json
 from stillwatch.share import release as door
 from stillwatch.share.desk import sharing
 from stillwatch.share.desk.desk import DeskError, add_person, make_desk, read_key, write_private
 from stillwatch.share.net.access import ClientError
 from stillwatch.share.wire.stix import WireError
+from stillwatch.watch.found import FoundError, found_campaign
 
-release_app = typer.Typer(no_args_is_help=True, help="The one door out: examine, approve, send.")
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Found = Annotated[Path, typer.Option(help="What detect wrote with --out.")]
 
 
-@release_app.command("init")
+@app.command("init")
 def init_command(folder: Annotated[Path, typer.Argument(metavar="DESK", help="Folder to make.")]) -> None:
     """Make a desk: the lab's signing key, a policy to be read by counsel, an empty ledger."""
     try:
         desk = make_desk(folder)
     except DeskError as error:
         stop(str(error))
-    print(f"Desk {folder}; member {desk.member}; public key {desk.key.public_key().public_bytes_raw().hex()}")
-    print(
-        f"Have counsel read {folder / 'policy.toml'}, then name who may approve: stillwatch release person NAME --desk {folder} --key FILE"
-    )
+    say(f"Desk {folder}; member {desk.member}; public key {desk.key.public_key().public_bytes_raw().hex()}")
+    say(f"Have counsel read {folder / 'policy.toml'}, then name who may approve: stillwatch release person NAME --desk {folder} --key FILE")
 
 
-@release_app.command("person")
+@app.command("person")
 def person_command(
     name: Annotated[str, typer.Argument(help="As it shall stand in the ledger.")],
     desk: DeskDir,
@@ -54,16 +55,16 @@ def person_command(
         add_person(home, door.Person(name, ("release", "counsel") if counsel else ("release",), public))
     except (DeskError, OSError) as error:
         stop(str(error))
-    print(f"{name} may approve; key {key}")
+    say(f"{name} may approve; key {key}")
 
 
-@release_app.command("key")
+@app.command("key")
 def key_command(desk: DeskDir) -> None:
     """Print the lab's public key, which the hub's operator needs to enrol it."""
-    print(opened(desk).key.public_key().public_bytes_raw().hex())
+    say(opened(desk).key.public_key().public_bytes_raw().hex())
 
 
-@release_app.command("prepare")
+@app.command("prepare")
 def prepare_command(
     campaign: Annotated[str, typer.Argument(help="A campaign's id, or the beginning of it.")],
     desk: DeskDir,
@@ -84,7 +85,7 @@ def prepare_command(
     """Show the exact bytes that would leave beside what stays; or why nothing may."""
     home = opened(desk)
     try:
-        subject = sharing.found_campaign(found, campaign)
+        subject = found_campaign(found, campaign)
         if counsel is not None:
             if key is None:
                 stop("--counsel needs --key, counsel's own key")
@@ -100,7 +101,7 @@ def prepare_command(
             counsel_releases=counsel is not None,
         )
         made = sharing.prepare_campaign(home, subject, draft, time.time(), access_path=access_path, target=target)
-    except (DeskError, OSError, WireError) as error:
+    except (DeskError, FoundError, OSError, WireError) as error:
         stop(str(error))
     _show(made, desk)
 
@@ -126,24 +127,24 @@ def _show(made: sharing.Prepared | door.Withheld, desk: Path) -> None:
         for name in ("rule", "why", "reference"):
             table.add_column(name)
         for r in made.refusals:
-            table.add_row(r.rule, r.reason, r.reference)
+            row(table, r.rule, r.reason, r.reference)
         console.print(table)
-        raise typer.Exit(1)
-    print(f"What would leave: {made.release.id}\n")
-    print(made.release.canonical.decode())
-    print(f"\nAs STIX 2.1, {len(made.bundle):,} bytes to the last: {made.folder / 'bundle.json'}\n")
+        raise typer.Exit(codes.NO)
+    say(f"What would leave: {made.release.id}\n")
+    say(made.release.canonical.decode())
+    say(f"\nAs STIX 2.1, {len(made.bundle):,} bytes to the last: {made.folder / 'bundle.json'}\n")
     if made.stays:
         table = Table(title="What stays")
         table.add_column("class")
         table.add_column("removed", justify="right")
         table.add_column("what it is")
         for what, n in made.stays:
-            table.add_row(what, str(n), sharing.STAYS[what])
+            row(table, what, str(n), sharing.STAYS[what])
         console.print(table)
-    print(f"Next: stillwatch release approve {made.release.id} --by NAME --key FILE --desk {desk}")
+    say(f"Next: stillwatch release approve {made.release.id} --by NAME --key FILE --desk {desk}")
 
 
-@release_app.command("approve")
+@app.command("approve")
 def approve_command(
     release: Annotated[str, typer.Argument(help="The release's id, or the beginning of it.")],
     desk: DeskDir,
@@ -156,10 +157,10 @@ def approve_command(
         folder = sharing.approve(home, release, by, read_key(key), time.time())
     except (DeskError, OSError) as error:
         stop(str(error))
-    print(f"Approved by {by}: {folder.name}. Next: stillwatch release send {folder.name} --desk {desk}")
+    say(f"Approved by {by}: {folder.name}. Next: stillwatch release send {folder.name} --desk {desk}")
 
 
-@release_app.command("send")
+@app.command("send")
 def send_command(release: Annotated[str, typer.Argument(help="The release's id, or the beginning of it.")], desk: DeskDir) -> None:
     """Send an approved release to the hub; sending twice does no harm."""
     home = opened(desk)
@@ -169,13 +170,13 @@ def send_command(release: Annotated[str, typer.Argument(help="The release's id, 
     except (DeskError, ClientError) as error:
         stop(str(error))
     for ident, why in told.failures:
-        print(f"refused: {ident}: {why}")
-    print(f"{told.stored} objects stored at the hub, {len(told.failures)} refused: {folder.name}")
+        say(f"refused: {ident}: {why}")
+    say(f"{told.stored} objects stored at the hub, {len(told.failures)} refused: {folder.name}")
     if told.failures:
-        raise typer.Exit(1)
+        raise typer.Exit(codes.NO)
 
 
-@release_app.command("retract")
+@app.command("retract")
 def retract_command(
     campaign: Annotated[str, typer.Argument(help="The id of a campaign of ours that was released.")],
     desk: DeskDir,
@@ -190,7 +191,7 @@ def retract_command(
     _show(made, desk)
 
 
-@release_app.command("sighting")
+@app.command("sighting")
 def sighting_command(
     campaign: Annotated[str, typer.Argument(help="A partner's campaign: its id, or the beginning of it.")],
     desk: DeskDir,
@@ -209,7 +210,7 @@ def sighting_command(
     _show(made, desk)
 
 
-@release_app.command("opinion")
+@app.command("opinion")
 def opinion_command(
     campaign: Annotated[str, typer.Argument(help="A partner's campaign: its id, or the beginning of it.")],
     opinion: Annotated[str, typer.Argument(help="strongly-disagree, disagree, neutral, agree or strongly-agree.")],
@@ -224,18 +225,21 @@ def opinion_command(
     _show(made, desk)
 
 
-@release_app.command("withheld")
-def withheld_command(desk: DeskDir) -> None:
+@app.command("withheld")
+def withheld_command(desk: DeskDir, as_json: Json = False) -> None:
     """List what was refused at the door, and why."""
     home = opened(desk)
     try:
         entries = [e for e in home.ledger() if e["kind"] == "withheld"]
     except DeskError as error:
         stop(str(error))
+    if as_json:
+        say_json({"withheld": [{"at": e["at"], "subject": e["detail"]["subject"], "refusals": e["detail"]["refusals"]} for e in entries]})
+        return
     table = Table(title=f"{len(entries)} refusals")
     for name in ("when", "what", "rule", "why"):
         table.add_column(name)
     for e in entries:
         for r in e["detail"]["refusals"]:
-            table.add_row(e["at"], e["detail"]["subject"], r["rule"], r["reason"])
+            row(table, e["at"], e["detail"]["subject"], r["rule"], r["reason"])
     Console().print(table if entries else "Nothing was withheld.")

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvicorn
 
-from stillwatch.cli.console import stop
+from stillwatch.cli.console import say, stop
 from stillwatch.share.desk.desk import write_private
 
 
@@ -64,6 +64,6 @@ def hand_over(name: str, token: str, token_file: Path | None) -> None:
     """Give a token out, once."""
     if token_file:
         write_private(token_file, token.encode())
-        print(f"{name}: token in {token_file}")
+        say(f"{name}: token in {token_file}")
     else:
-        print(f"{name}: token {token}")
+        say(f"{name}: token {token}")

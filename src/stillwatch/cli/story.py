@@ -41,7 +41,7 @@ class Story:
 
 
 def _command(*words: str, cwd: Path) -> str:
-    done = subprocess.run([sys.executable, "-m", "stillwatch.cli.main", *words], cwd=cwd, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    done = subprocess.run([sys.executable, "-m", "stillwatch", *words], cwd=cwd, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
     if done.returncode != 0:
         raise RuntimeError(f"stillwatch {' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout.strip()
@@ -58,7 +58,7 @@ def _free_port() -> int:
 def _served(words: list[str], port: int, health: str, cwd: Path) -> Iterator[str]:
     """A server as a process of its own; it ends with the block."""
     with (cwd / f"{words[0]}.log").open("w") as log:
-        command = [sys.executable, "-m", "stillwatch.cli.main", *words, "--port", str(port)]
+        command = [sys.executable, "-m", "stillwatch", *words, "--port", str(port)]
         process = subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log)  # noqa: S603 - our own command
         try:
             url = f"http://127.0.0.1:{port}"

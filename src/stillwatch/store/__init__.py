@@ -2,7 +2,21 @@
 
 from stillwatch.store.digests import sha256_of
 from stillwatch.store.engine import Engine
-from stillwatch.store.files import write_atomically
+from stillwatch.store.files import BusyError, alone_in, private_folder, write_atomically, write_together
 from stillwatch.store.spool import Part, Source, Spool, StateError, Unread, View
 
-__all__ = ["Engine", "Part", "Source", "Spool", "StateError", "Unread", "View", "sha256_of", "write_atomically"]
+__all__ = [
+    "BusyError",
+    "Engine",
+    "Part",
+    "Source",
+    "Spool",
+    "StateError",
+    "Unread",
+    "View",
+    "alone_in",
+    "private_folder",
+    "sha256_of",
+    "write_atomically",
+    "write_together",
+]

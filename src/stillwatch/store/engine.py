@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self, TypeAlias
 
 import duckdb
@@ -49,7 +52,8 @@ class Engine:
             native: Any = self._db.from_arrow(frame)
         else:
             native = frame.to_native()
-        native.create(name)
+        with self._interruptible():
+            native.create(name)
         return self.table(name)
 
     def table(self, name: str) -> Frame:
@@ -63,5 +67,32 @@ class Engine:
 
     def fetch(self, frame: Frame) -> pa.Table:
         """Run ``frame`` and return its rows."""
-        table: pa.Table = frame.collect(backend="pyarrow").to_native()
+        with self._interruptible():
+            table: pa.Table = frame.collect(backend="pyarrow").to_native()
         return table
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C stop a query.
+
+        DuckDB gives up in the thread that it was called from, makes a RuntimeError of it and then waits for its workers, which would go on to the end; so they
+        are told first.
+        """
+        before = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(before):
+            yield
+            return
+
+        def pressed(number: int, frame: FrameType | None) -> None:
+            self._db.interrupt()
+            before(number, frame)
+
+        signal.signal(signal.SIGINT, pressed)
+        try:
+            yield
+        except (RuntimeError, duckdb.InterruptException) as error:
+            if "interrupted" in str(error).lower():
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            signal.signal(signal.SIGINT, before)

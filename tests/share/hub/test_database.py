@@ -140,7 +140,7 @@ def test_killed_under_load_nothing_that_was_acknowledged_is_lost(url: str, tmp_p
     command = [
         sys.executable,
         "-m",
-        "stillwatch.cli.main",
+        "stillwatch",
         "hub",
         "serve",
         "--db",
@@ -213,7 +213,7 @@ def test_the_server_stops_gracefully(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "stillwatch.cli.main",
+        "stillwatch",
         "hub",
         "serve",
         "--db",

@@ -56,7 +56,7 @@ def mutual(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    command = [sys.executable, "-m", "stillwatch.cli.main", "hub", "serve", "--db", "h.db", "--port", str(port)]
+    command = [sys.executable, "-m", "stillwatch", "hub", "serve", "--db", "h.db", "--port", str(port)]
     command += ["--certificate", "server.pem", "--certificate-key", "server.key", "--client-ca", "ca.pem"]
     server = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
     for _ in range(600):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from invented import NASTY, a_campaign, a_lead, a_run, parsed
 from rich.console import Console
 
-from stillwatch.records import Campaign, Case, Lead, Notice, Reason, RunRecord, Segment, StreamRow
+from stillwatch.records import Case, Notice, Reason, Segment, StreamRow
 from stillwatch.watch.evidence import (
     campaign_from_json,
     campaign_to_json,
@@ -28,73 +27,10 @@ from stillwatch.watch.evidence import (
 )
 
 GOLDEN = Path(__file__).parent / "golden"
-NASTY = "<script>alert('x')</script>\"&[bold]"
-
-
-def a_run(**changes: object) -> RunRecord:
-    run = RunRecord(
-        "0.1.0", {"fingerprints": "winnow-1"}, "stillwatch detect logs --out found", {"show_text": False},
-        ({"file": "calls.jsonl", "bytes": 10, "sha256": "ab" * 32, "calls": 100, "rejected": 1},), 100, 20, 1, 50, 12.3, {"read": 1.0},
-        "2026-01-01T00:00:00+00:00", (Notice("note", "a notice"),),
-    )  # fmt: skip
-    return replace(run, **changes)  # type: ignore[arg-type]
-
-
-def a_campaign(**changes: object) -> Campaign:
-    streams = tuple(
-        StreamRow(
-            f"account {i}", 20, 10, 1.0e9 + i, 1.0e9 + 9e5, 7.5, {"card": f"card {i // 4}", "address": f"place {i % 3}", "age": f"own {i}"}
-        )
-        for i in range(30)
-    )
-    c = Campaign(
-        "c-1", "ring", 84.2, 2.0**-84, 1e-20, 1.0e9, 1.0e9 + 9e5, 300, 30, (("D01", "inferred"), ("D11", "observed")),
-        (Reason("payment", 30.0, "Cards.", ("call 1",)), Reason("mail", -1.5, "Mail."), Reason("network", 0.0, "Not assessed.", (), False)),
-        ("Something speaks against it.",), streams, ((1.0e9, 100), (1.0e9 + 3600, 200)), 3600.0,
-        ((Segment(False, (12, 12, 12), 0.0), Segment(True, (3, 9, 40), 0.98)),), ("winnow-1:00ff",), 88,
-    )  # fmt: skip
-    return replace(c, **changes)  # type: ignore[arg-type]
-
-
-class Balanced(HTMLParser):
-    """Fails on tags that are not closed in order, and remembers what the page refers to."""
-
-    VOID = frozenset({"meta", "br", "rect", "line", "img", "hr"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.ids: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        if tag not in self.VOID:
-            self.open.append(tag)
-        for name, value in attrs:
-            if name in ("href", "src"):
-                self.links.append(str(value))
-            if name == "id":
-                self.ids.add(str(value))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-
-
-def parsed(html: str) -> Balanced:
-    page = Balanced()
-    page.feed(html)
-    assert page.open == []
-    return page
 
 
 def test_the_report_stands_alone_and_says_all_that_it_must() -> None:
-    html = render_report(Case(a_run(), (a_campaign(),)), generated_at=1.7e9)
+    html = render_report(Case(a_run(), (a_campaign(),)), generated_at=1.7e9).html
     page = parsed(html)
     assert page.links == ["#c-1"]
     assert {"c-1", "campaigns"} <= page.ids
@@ -120,8 +56,10 @@ def test_the_report_stands_alone_and_says_all_that_it_must() -> None:
         "98 % of the sampled fillings",
     ):
         assert said in html
-    assert page.tags.count("svg") == 4
-    assert html == render_report(Case(a_run(), (a_campaign(),)), generated_at=1.7e9)
+    assert html.startswith("<!doctype html>\n<html")
+    assert page.tags.count("svg") == 3
+    assert '<table class="matrix">' in html
+    assert html == render_report(Case(a_run(), (a_campaign(),)), generated_at=1.7e9).html
 
 
 def test_nothing_hostile_gets_into_the_page() -> None:
@@ -129,19 +67,19 @@ def test_nothing_hostile_gets_into_the_page() -> None:
     bad = a_campaign(
         reasons=(Reason(NASTY, 1.0, NASTY, (NASTY,)),), against=(NASTY,), streams=streams, skeletons=((Segment(False, (3, 3, 3), 0.0, NASTY),),), families=(NASTY,)
     )  # fmt: skip
-    html = render_report(Case(a_run(command=NASTY, notices=(Notice(NASTY, NASTY, 0.5, NASTY, NASTY),)), (bad,)), generated_at=0.0)
+    html = render_report(Case(a_run(command=NASTY, notices=(Notice(NASTY, NASTY, 0.5, NASTY, NASTY),)), (bad,)), generated_at=0.0).html
     assert "script" not in parsed(html).tags
     assert "<script" not in html
 
 
 def test_clear_text_only_where_the_record_has_it() -> None:
-    assert "secret wrapper" not in render_report(Case(a_run(), (a_campaign(),)), generated_at=0.0)
+    assert "secret wrapper" not in render_report(Case(a_run(), (a_campaign(),)), generated_at=0.0).html
     shown = a_campaign(skeletons=((Segment(False, (2, 2, 2), 0.0, "secret wrapper"),),))
-    assert "secret wrapper" in render_report(Case(a_run(), (shown,)), generated_at=0.0)
+    assert "secret wrapper" in render_report(Case(a_run(), (shown,)), generated_at=0.0).html
 
 
 def test_a_report_without_campaigns_says_what_was_examined() -> None:
-    html = render_report(Case(a_run(), ()), generated_at=0.0)
+    html = render_report(Case(a_run(), ()), generated_at=0.0).html
     parsed(html)
     assert "No campaign found among 20 accounts and 100 calls" in html
 
@@ -164,14 +102,6 @@ def test_a_campaign_survives_its_line() -> None:
     assert run_from_json(json.loads(to_json_line(run_to_json(a_run())))) == a_run()
 
 
-def a_lead(**changes: object) -> Lead:
-    lead = Lead(
-        "l-1", {"hand": 9.5, "hidden": 2.0}, ("account 1", "account 2"), 40, ("winnow-1:00ff",), 1.0e9, 1.0e9 + 3600, "They share a card.",
-        "Too few share it.", "Ask for the sign-up records.",
-    )  # fmt: skip
-    return replace(lead, **changes)  # type: ignore[arg-type]
-
-
 def test_a_lead_survives_its_line_and_a_bad_one_is_refused() -> None:
     data = json.loads(to_json_line(lead_to_json(a_lead())))
     assert data["format"] == {"name": "stillwatch.lead", "version": 1}
@@ -192,11 +122,29 @@ def test_lines_of_version_1_stay_readable() -> None:
     assert not run.notices[0].unjudged
 
 
+def test_lines_of_version_2_stay_readable() -> None:
+    c = campaign_from_json(json.loads((GOLDEN / "campaign-2.jsonl").read_text()))
+    assert (c.threshold_bits, c.tested) == (20.5, 4321)
+    assert c.reasons == (Reason("payment", 30.0, "Cards.", ("call 1",), cap=30.0, question="hand"),)
+    run = run_from_json(json.loads((GOLDEN / "run-2.json").read_text()))
+    assert run.notices == (Notice("unknown-text", "No prompt.", 0.9, "calls", "A ring goes unseen there."),)
+    assert lead_from_json(json.loads((GOLDEN / "lead-1.jsonl").read_text())) == a_lead()
+
+
 def test_what_reaches_its_cap_is_capped() -> None:
     assert Reason("payment", 29.99, "Cards.", cap=30.0).capped
     assert not Reason("payment", 29.9, "Cards.", cap=30.0).capped
     assert not Reason("payment", 30.0, "Cards.").capped
     assert not Reason("payment", 0.0, "Cards.", assessed=False, cap=0.0).capped
+
+
+def test_no_foreign_text_breaks_a_line_of_json() -> None:
+    """A line separator in an account's name ended the line for readers that split text; half a surrogate pair could not be written at all."""
+    text = "a\u2028b\x85c\u202ed\ud800e\U000e0041f 漢字"
+    line = to_json_line(campaign_to_json(a_campaign(against=(text,))))
+    assert line.splitlines() == [line.removesuffix("\n")]
+    assert "漢字" in line
+    assert campaign_from_json(json.loads(line.encode().decode())).against == (text,)
 
 
 @given(st.floats(-1e3, 1e3), st.text(max_size=20), st.integers(0, 10**9), st.floats(0, 4e9))

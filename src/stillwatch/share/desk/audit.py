@@ -11,16 +11,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
-from sqlalchemy.engine import Connection
 
 from stillwatch.share.desk.desk import Desk, DeskError
-from stillwatch.share.hub.database import Database
 from stillwatch.share.hub.taxii import time_text
 from stillwatch.share.release import RULES
 from stillwatch.share.tlog import log as tree
+
+if TYPE_CHECKING:  # a lab's side needs no database
+    from sqlalchemy.engine import Connection
+
+    from stillwatch.share.hub.database import Database
 
 Row = Mapping[str, Any]
 

@@ -22,7 +22,6 @@ from stillwatch.share.keyholder.client import KeyHolderClient, tokens_of
 from stillwatch.share.tokens import seal
 from stillwatch.share.wire import stix as wire
 from stillwatch.share.wire.vocabulary import RELEASE
-from stillwatch.watch.evidence import campaign_from_json
 
 #: Why each class of content stays.
 STAYS: Final = {
@@ -339,26 +338,6 @@ def _tokens_release(desk: Desk, trait: str, epoch: str, tokens: list[door.Token]
         _record_withheld(desk, made, f"{trait} tokens of {subject}", now)
         raise DeskError("; ".join(f"{r.rule}: {r.reason}" for r in made.refusals))
     return made
-
-
-def found_campaign(directory: Path, named: str) -> records.Campaign:
-    """A campaign that ``detect --out`` wrote.
-
-    Raises:
-        DeskError: there is none, or several.
-    """
-    try:
-        lines = (directory / "campaigns.jsonl").read_text(encoding="utf-8").splitlines()
-        every = [campaign_from_json(json.loads(line)) for line in lines]
-    except OSError as error:
-        raise DeskError(f"{error.filename}: not there; name the directory that stillwatch detect wrote with --out") from None
-    except ValueError as error:
-        raise DeskError(f"{directory}: campaigns.jsonl or run.json cannot be read: {error}") from None
-    chosen = [c for c in every if c.id.startswith(named)]
-    if len(chosen) != 1:
-        ids = ", ".join(c.id for c in every) or "none"
-        raise DeskError(f"{named}: {'no' if not chosen else 'more than one'} campaign of that id in {directory} (there: {ids})")
-    return chosen[0]
 
 
 def day_of(now: float) -> date:

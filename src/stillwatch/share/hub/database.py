@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy.engine import Connection, Engine
 
 from stillwatch.share.hub.tables import collections, cosignatures, keys, log, members, nodes, objects, rights, settings, status
+from stillwatch.share.hub.taxii import Wanted
 from stillwatch.share.net.access import hashed
 from stillwatch.share.tlog import log as tree
 from stillwatch.share.wire.stix import key_id
@@ -64,20 +65,6 @@ class Incoming:
     about: str
     expires: str
     body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Filters of a page: TAXII's, with what they mean here.  Empty means any."""
-
-    ids: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    spec: tuple[str, ...] = ()
-    versions: tuple[str, ...] = ("last",)
-    at: tuple[int, ...] = ()
-    added_after: int | None = None
-    after: int = 0
-    limit: int = 1000
 
 
 def open_database(url: str) -> Engine:

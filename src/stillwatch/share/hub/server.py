@@ -30,8 +30,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stillwatch.share.hub import quorum, taxii
-from stillwatch.share.hub.database import Database, Incoming, Member, Wanted, constant_incoming
-from stillwatch.share.hub.taxii import MEDIA, Refused
+from stillwatch.share.hub.database import Database, Incoming, Member, constant_incoming
+from stillwatch.share.hub.taxii import MEDIA, Refused, Wanted
 from stillwatch.share.net.access import Bucket, read_authorization
 from stillwatch.share.tlog import log as tree
 from stillwatch.share.wire import stix as wire

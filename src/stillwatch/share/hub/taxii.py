@@ -9,11 +9,10 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
-
-from stillwatch.share.hub.database import Wanted
 
 MEDIA: Final = "application/taxii+json;version=2.1"
 #: The most objects a page holds.
@@ -31,6 +30,20 @@ class Refused(Exception):
     def __init__(self, status: int, title: str, description: str = "", headers: Mapping[str, str] | None = None) -> None:
         super().__init__(title)
         self.status, self.title, self.description, self.headers = status, title, description, dict(headers or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Filters of a page: TAXII's, with what they mean here.  Empty means any."""
+
+    ids: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    spec: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ("last",)
+    at: tuple[int, ...] = ()
+    added_after: int | None = None
+    after: int = 0
+    limit: int = 1000
 
 
 def error_body(status: int, title: str, description: str = "") -> bytes:

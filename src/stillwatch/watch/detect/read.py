@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +15,10 @@ import narwhals as nw
 import pyarrow as pa
 
 from stillwatch.records import ACCOUNTS, SKETCHES, Notice
-from stillwatch.store import Engine, Source, Spool, View
+from stillwatch.store import Engine, Source, Spool, View, alone_in, private_folder
 from stillwatch.watch.campaign import DAY
 from stillwatch.watch.detect.calls import each_once, prompts
+from stillwatch.watch.evidence import unknown_fields
 from stillwatch.watch.intake import Identity, IntakeError, Quarantine, Reader, expand, few_prompts, load_or_create_key, read_accounts
 from stillwatch.watch.link.steps import Frame
 from stillwatch.watch.sketch import RECIPE, sketch_batch
@@ -26,8 +28,8 @@ from stillwatch.watch.sketch import RECIPE, sketch_batch
 class Settings:
     """What a run is asked to do."""
 
-    logs: Sequence[str]
-    out: Path
+    logs: Sequence[str] = ()
+    out: Path = Path("found")
     accounts: Path | None = None
     key: Path | None = None
     max_false_alarms: float = 0.01
@@ -38,6 +40,13 @@ class Settings:
     columns: Mapping[str, str] = field(default_factory=dict)  # known column of the accounts file -> what the file calls it
     trusted_proxies: int | tuple[str, ...] | None = None  # own proxies before the gateway: their number, or their networks
     account_by_key: bool = False  # the API key is the account, even where the log names a user
+    threads: int | None = None  # the engine's; None: one per core
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?([KMGT]i?B)", self.memory, re.IGNORECASE):
+            raise ValueError(f"memory: {self.memory} is no amount such as 8GB or 500MB")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads: {self.threads} is less than 1")
 
     def command(self) -> str:
         """The command line that asks for this."""
@@ -50,7 +59,10 @@ class Settings:
             words += ["--state", str(self.state)]
         if self.window is not None:
             words += ["--window", f"{self.window:g}"]
-        return shlex.join(words + ["--show-text"] * self.show_text)
+        if self.threads is not None:
+            words += ["--threads", str(self.threads)]
+        words += ["--account-by-key"] * self.account_by_key
+        return shlex.join(words + ["--memory", self.memory] + ["--show-text"] * self.show_text)
 
 
 @dataclass(slots=True)
@@ -100,8 +112,10 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     Raises:
         IntakeError: the input as a whole cannot be used.
         StateError: the state cannot be gone on with.
+        BusyError: another run writes to the same place.
     """
-    settings.out.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.out)
+    stack.enter_context(alone_in(settings.out))
     if settings.state is not None:
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = load_or_create_key(settings.key or (settings.state or settings.out) / "identity.key")
@@ -134,7 +148,7 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     ]
     spool.finish(done, quarantine.so_far())  # the part that comes into a state now takes its rejects with it
     view = spool.view(None if settings.window is None else settings.window * DAY)
-    engine = stack.enter_context(Engine(spool.folder, memory=settings.memory))
+    engine = stack.enter_context(Engine(spool.folder, memory=settings.memory, threads=settings.threads))
     raw = engine.parquet([p.sketches for p in view.parts or spool.parts[-1:]], SKETCHES)
     if settings.window is not None:
         raw = raw.filter(nw.col("at") > view.begin)
@@ -151,4 +165,6 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     whole, with_text = prompts(calls, engine)
     if (first := few_prompts(whole, with_text, reader.tally.without)) is not None:
         notices.insert(0, first)
+    else:
+        notices += unknown_fields({"text": whole - with_text}, calls=whole, accounts=0)
     return Read(settings, progress, now, identity, quarantine, spool, engine, calls, accounts, view, notices)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from stillwatch.records import ACCOUNTS, Notice
 from stillwatch.watch import campaign, link
 from stillwatch.watch.detect.read import Read
+from stillwatch.watch.evidence import unknown_fields
+from stillwatch.watch.evidence.words import count
 from stillwatch.watch.intake import overlap
 from stillwatch.watch.link.steps import Frame
 
@@ -51,8 +54,9 @@ def settle(read: Read) -> People:
     pop = campaign.describe(joined, owners.column("owner").to_numpy(), addresses, by_harness)
     early = int((pop.first < pop.created).sum())
     if early:
-        text = f"{early} accounts called before the sign-up record says they were created: check the clocks"
+        text = f"{count(early, 'account')} called before the time of sign-up on record: check the clocks"
         read.notices.append(Notice("clock", text))
+    read.notices += unknown_fields(_unknown(pop), calls=int(pop.calls.sum()), accounts=len(pop.accounts))
     return People(read, calls, pop, joined, by_harness)
 
 
@@ -70,6 +74,18 @@ def _one_for_all(active: pa.Table) -> Notice | None:
         of="calls",
         hides="Accounts behind one name cannot be compared.",
     )
+
+
+def _unknown(pop: campaign.Population) -> dict[str, int]:
+    """Of how many accounts each field is unknown."""
+    somewhere = np.unique(pop.addresses(np.arange(len(pop.accounts)))[0])
+    return {
+        "payment": int((pop.payment.codes < 0).sum()),
+        "mail": int((pop.mail_domain.codes < 0).sum()),
+        "registration": int(np.isnan(pop.created).sum()),
+        "network": len(pop.accounts) - len(somewhere),
+        "verification": int((pop.verified < 0).sum()),
+    }
 
 
 def _with_mail(accounts: pa.Table, mail: pa.Table) -> pa.Table:

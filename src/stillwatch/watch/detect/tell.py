@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stillwatch import __version__
 from stillwatch.records import ACCOUNT_RESULTS, ATTRIBUTED, Case, Lead, RunRecord
-from stillwatch.store import write_atomically
+from stillwatch.store import write_together
+from stillwatch.version import __version__
 from stillwatch.watch import campaign, casefile
 from stillwatch.watch.detect.test import Tested
-from stillwatch.watch.evidence import campaign_to_json, lead_to_json, render_report, run_to_json, to_json_line
+from stillwatch.watch.evidence import SIDE_FILES, campaign_to_json, lead_to_json, render_report, run_to_json, to_json_line
 from stillwatch.watch.sketch import RECIPE
 
 
@@ -100,12 +101,23 @@ def write(told: Told) -> None:
         for s in c.streams
     ]
     lines = "".join(to_json_line(campaign_to_json(c)) for c in case.campaigns)
-    write_atomically(out / "attributed_calls.parquet", lambda p: pq.write_table(attributed, p, compression="zstd"))
-    write_atomically(
-        out / "accounts.parquet", lambda p: pq.write_table(pa.Table.from_pylist(results, schema=ACCOUNT_RESULTS), p, compression="zstd")
-    )
-    write_atomically(out / "campaigns.jsonl", lambda p: p.write_text(lines, encoding="utf-8"))
     leads = "".join(to_json_line(lead_to_json(x)) for x in case.leads)
-    write_atomically(out / "leads.jsonl", lambda p: p.write_text(leads, encoding="utf-8"))
-    write_atomically(out / "report.html", lambda p: p.write_text(render_report(case, generated_at=now), encoding="utf-8"))
-    write_atomically(out / "run.json", lambda p: p.write_text(to_json_line(run_to_json(case.run)), encoding="utf-8"))
+    table = pa.Table.from_pylist(results, schema=ACCOUNT_RESULTS)
+    report = render_report(case, generated_at=now)
+    write_together(
+        {
+            out / "attributed_calls.parquet": lambda p: pq.write_table(attributed, p, compression="zstd"),
+            out / "accounts.parquet": lambda p: pq.write_table(table, p, compression="zstd"),
+            out / "campaigns.jsonl": lambda p: p.write_text(lines, encoding="utf-8"),
+            out / "leads.jsonl": lambda p: p.write_text(leads, encoding="utf-8"),
+            out / "report.html": lambda p: p.write_text(report.html, encoding="utf-8"),
+            **{out / name: partial(_put, body) for name, body in report.files.items()},
+            out / "run.json": lambda p: p.write_text(to_json_line(run_to_json(case.run)), encoding="utf-8"),
+        }
+    )
+    for name in set(SIDE_FILES) - set(report.files):  # an earlier run's
+        (out / name).unlink(missing_ok=True)
+
+
+def _put(body: bytes, path: Path) -> None:
+    path.write_bytes(body)

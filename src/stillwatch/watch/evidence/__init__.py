@@ -1,7 +1,7 @@
 """Campaigns -> evidence: the report, the explanation, the skeleton of a family, and the lines of ``campaigns.jsonl`` and ``leads.jsonl``."""
 
 from stillwatch.watch.evidence.explain import explain
-from stillwatch.watch.evidence.report import render_report
+from stillwatch.watch.evidence.report import SIDE_FILES, Report, render_report
 from stillwatch.watch.evidence.serialise import (
     campaign_from_json,
     campaign_to_json,
@@ -12,8 +12,12 @@ from stillwatch.watch.evidence.serialise import (
     to_json_line,
 )
 from stillwatch.watch.evidence.skeleton import skeleton
+from stillwatch.watch.evidence.unjudged import unjudged, unknown_fields
+from stillwatch.watch.evidence.words import standing
 
 __all__ = [
+    "SIDE_FILES",
+    "Report",
     "campaign_from_json",
     "campaign_to_json",
     "explain",
@@ -23,5 +27,8 @@ __all__ = [
     "run_from_json",
     "run_to_json",
     "skeleton",
+    "standing",
     "to_json_line",
+    "unjudged",
+    "unknown_fields",
 ]

@@ -25,8 +25,9 @@ RUN_FORMAT: Final = {"name": "stillwatch.run", "version": 2}  # 2: notices are o
 
 
 def to_json_line(value: Mapping[str, object]) -> str:
-    """One line of JSON."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+    """One line of JSON.  What cannot be seen stands as an escape: it neither ends a line nor turns the reading direction where the file is shown."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return (text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)) + "\n"
 
 
 def iso(at: float) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
@@ -18,14 +20,14 @@ class Quarantine:
 
     ``count`` is the number of rejected lines, ``by_reason`` their number by "field: reason", ``blanked`` the number of fields left unknown in lines that
     were kept, ``repaired`` the number of lines kept after a repair by reason. Used as a context manager it closes on success; after an exception the draft
-    (``.partial``) stays, so that a broken run does not replace a good run's file.
+    (``.partial``) is removed, so that a broken run does not replace a good run's file.
     """
 
     def __init__(self, path: Path | None) -> None:
         """Start a draft beside ``path``; None keeps the entries in ``entries``.  Raises OSError when the draft cannot be written."""
         self._path = path
         self._draft = path.with_name(path.name + ".partial") if path else None
-        self._file: IO[str] | None = self._draft.open("w", encoding="utf-8") if self._draft else None
+        self._file: IO[str] | None = open(self._draft, "w", encoding="utf-8", opener=_private) if self._draft else None  # noqa: SIM115
         self.count = 0
         self.by_reason: Counter[str] = Counter()
         self.repaired: Counter[str] = Counter()
@@ -102,9 +104,13 @@ class Quarantine:
         if self._unlisted:
             told = f"{self._unlisted} more entries were only counted"
             self._file.write(json.dumps({"file": "", "line": None, "field": "", "reason": told, "excerpt": ""}) + "\n")
-        self._file.close()
+        try:
+            self._file.close()
+            self._draft.replace(self._path)
+        except OSError:
+            self._drop()
+            raise
         self._file = None
-        self._draft.replace(self._path)
 
     def __enter__(self) -> Quarantine:
         return self
@@ -112,6 +118,16 @@ class Quarantine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self.close()
-        elif self._file is not None:
-            self._file.close()
-            self._file = None
+        else:
+            self._drop()
+
+    def _drop(self) -> None:
+        file, self._file = self._file, None
+        if file is not None and self._draft is not None:
+            self._draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what was not written yet may find no room any more
+                file.close()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
