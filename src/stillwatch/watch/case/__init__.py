@@ -1,7 +1,7 @@
 """Campaigns that last over runs: what each is called, what became of it, and what was decided about it."""
 
 from stillwatch.watch.case.file import ACTIONS, NAME, CaseError, CaseFile, Decision, Entry, Event, Run
-from stillwatch.watch.case.names import Known, Named, Sighting, assign, fresh_id
+from stillwatch.watch.case.names import Known, Named, Sighting, assign, fresh_id, sender_of_first, sighting
 
 __all__ = [
     "ACTIONS",
@@ -17,4 +17,6 @@ __all__ = [
     "Sighting",
     "assign",
     "fresh_id",
+    "sender_of_first",
+    "sighting",
 ]

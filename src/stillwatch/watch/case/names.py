@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+from stillwatch.records import Campaign, StreamRow
+
 #: Share of the smaller side's accounts that makes two campaigns one.
 HALF: Final = 0.5
 #: The same, where a family is shared too.
@@ -70,6 +72,18 @@ def fresh_id(kind: str, earliest: str, first: float, again: int = 0) -> str:
     """
     words = [kind, earliest, float(first).hex(), *([str(again)] if again else [])]
     return f"c-{blake2b(chr(0).join(words).encode('utf-8', 'replace'), digest_size=5, person=b'sw-campaign').hexdigest()}"
+
+
+def sighting(c: Campaign) -> Sighting:
+    """A campaign of a run as a sighting."""
+    return Sighting(
+        c.kind, frozenset(s.account for s in c.streams), frozenset(c.families), sender_of_first(c.streams), c.first, c.last, c.bits, c.calls
+    )
+
+
+def sender_of_first(streams: Sequence[StreamRow]) -> str:
+    """The account of the first call; of several at one time the least."""
+    return min((s.first, s.account) for s in streams)[1]
 
 
 def assign(found: Sequence[Sighting], known: Collection[Known]) -> list[Named]:
