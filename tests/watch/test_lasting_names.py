@@ -12,12 +12,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from tests.kit import every_break
+from typer.testing import CliRunner
 
+from stillwatch.cli.main import app
 from stillwatch.range import WorldSpec, build_world
 from stillwatch.range.spec import Batch, Chat, Hackathon, Honest, Reseller, Ring
 from stillwatch.share import release as door
 from stillwatch.store.sqlite import DatabaseError
-from stillwatch.watch.case import CaseFile
+from stillwatch.watch.case import CaseFile, Run, Sighting
 from stillwatch.watch.evidence import campaign_from_json, run_from_json
 from stillwatch.watch.flow import Progress, Settings, detect
 
@@ -96,6 +98,24 @@ def test_custody_says_who_with_what_and_from_what_and_stays_at_home(world: Path,
     unnamed = run_from_json(json.loads((tmp_path / "unnamed" / "run.json").read_text())).custody
     assert unnamed is not None
     assert unnamed.by
+
+
+def test_explain_says_what_became_of_a_campaign_of_an_earlier_run(world: Path, tmp_path: Path) -> None:
+    (now,) = run(world, world / "calls.jsonl.gz", tmp_path / "out", state=tmp_path / "state")
+    with CaseFile(tmp_path / "state" / "case.db") as file:
+        some = file.members(now)[:3]
+        ((old, _),) = file.name(
+            Run("earlier", NOW, "ana", "0", []), [Sighting("ring", frozenset(["x", "y", "z", *some[:1]]), frozenset(), "x", 1.0, 2.0)]
+        )
+        file.name(
+            Run("joined", NOW, "ana", "0", []),
+            [Sighting("ring", frozenset(["x", "y", "z", *file.members(now)]), frozenset(), "x", 1.0, 2.0)],
+        )
+    done = CliRunner().invoke(app, ["explain", str(tmp_path / "out"), old])
+    assert done.exit_code == 0, done.output
+    assert f"joined into {now}" in done.output
+    done = CliRunner().invoke(app, ["explain", str(tmp_path / "out"), "c-none"])
+    assert done.exit_code == 2
 
 
 def test_a_case_file_that_cannot_be_used_ends_the_run_before_anything_is_written(world: Path, tmp_path: Path) -> None:

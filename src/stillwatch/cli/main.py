@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 
 from stillwatch import __version__
+from stillwatch.cli.case import app as case_app
+from stillwatch.cli.case import became
 from stillwatch.cli.console import Column, columns, run, stop
 from stillwatch.cli.hub import hub_app
 from stillwatch.cli.key_holder import key_holder_app
@@ -24,6 +26,7 @@ from stillwatch.watch.flow import Settings
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Find, prove and stop adversarial distillation."
 )
+app.add_typer(case_app, name="case")
 app.add_typer(release_app, name="release")
 app.add_typer(hub_app, name="hub")
 app.add_typer(key_holder_app, name="key-holder")
@@ -80,6 +83,9 @@ def explain_command(
     except FileNotFoundError as error:
         stop(f"{error.filename}: not there; name the directory that stillwatch detect wrote with --out")
     except DeskError as error:
+        if told := became(directory, campaign):
+            print(f"Not among the campaigns of {directory}; the case file says of it:\n{told}")
+            return
         stop(str(error))
     except ValueError as error:
         stop(f"{directory}: campaigns.jsonl or run.json cannot be read: {error}")

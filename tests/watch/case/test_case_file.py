@@ -68,6 +68,7 @@ def test_decisions_are_only_added(tmp_path: Path) -> None:
             (replace(WHY, action="shoot"), "no action"),
             (replace(WHY, by=" "), "who took it"),
             (replace(WHY, reason=""), "and why"),
+            (replace(WHY, reason="a\x1b[2J"), "one line"),
         ):
             with pytest.raises(CaseError, match=said):
                 file.decide(a, wrong)

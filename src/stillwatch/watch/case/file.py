@@ -197,6 +197,8 @@ class CaseFile:
             raise CaseError(f"{decision.action}: no action; one of {', '.join(ACTIONS)}")
         if not decision.by.strip() or not decision.reason.strip():
             raise CaseError("a decision names who took it and why")
+        if not (decision.by + decision.reason).isprintable():
+            raise CaseError("a decision's name and reason are one line of text")
         with self._db.write() as db:
             if db.execute("SELECT 1 FROM campaign WHERE id = ?", (campaign,)).fetchone() is None:
                 raise CaseError(f"{campaign}: no campaign of that name in {self.path}")
