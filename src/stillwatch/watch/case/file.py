@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
@@ -134,15 +134,15 @@ class CaseFile:
                 number = int(row[0])
                 given = dict(db.execute("SELECT label, campaign FROM sighting WHERE run = ?", (number,)).fetchall())
             todo = [at for at, label in enumerate(labels) if label not in given]
-            known = _known(db)
+            known = _known(db, {a for at in todo for a in found[at].accounts})
             names = [Named(given.get(label, ""), False) for label in labels]
             # What this run named before stays out of it, but its names are not given again.
             free = [k if k.id not in given.values() else Known(k.id, frozenset(), frozenset(), k.born, k.parents) for k in known]
             for at, named in zip(todo, assign([found[at] for at in todo], free), strict=True):
                 names[at] = named
                 _put_down(db, number, found[at], labels[at], named)
-            parents = {k.id: set(k.parents) for k in _known(db)}
-        return [(n.id, tuple(sorted(parents[n.id]))) for n in names]
+            ties = db.execute("SELECT campaign, other FROM tie WHERE lineage ORDER BY other").fetchall()
+        return [(n.id, tuple(dict.fromkeys(other for campaign, other in ties if campaign == n.id))) for n in names]
 
     def entries(self) -> list[Entry]:
         """All campaigns, those that were seen last first."""
@@ -223,19 +223,29 @@ def _put_down(db: Connection, run: int, s: Sighting, label: str, named: Named) -
     db.executemany("INSERT INTO tie (run, campaign, other, how, lineage) VALUES (?, ?, ?, ?, ?)", rows)
 
 
-def _known(db: Connection) -> list[Known]:
-    sets: dict[str, defaultdict[str, set[str]]] = {}
-    queries = {
-        "member": "SELECT campaign, account FROM member",
-        "family": "SELECT campaign, family FROM family",
-        "parent": "SELECT campaign, other FROM tie WHERE lineage",
-    }
-    for what, query in queries.items():
-        sets[what] = defaultdict(set)
-        for campaign, value in db.execute(query):
-            sets[what][campaign].add(value)
+def _known(db: Connection, accounts: Iterable[str]) -> list[Known]:
+    """All campaigns; with accounts and families those that have one of ``accounts``, for no other can be tied to what has these."""
+    db.execute("CREATE TEMP TABLE wanted (account TEXT PRIMARY KEY) WITHOUT ROWID")
+    db.executemany("INSERT INTO wanted VALUES (?)", ((a,) for a in accounts))
+    near = "WHERE campaign IN (SELECT m.campaign FROM member m JOIN wanted USING (account))"
+    members, families, parents = (
+        _grouped(db.execute(query))
+        for query in (
+            f"SELECT campaign, account FROM member {near}",  # noqa: S608 - no word of it comes from outside
+            f"SELECT campaign, family FROM family {near}",  # noqa: S608
+            "SELECT campaign, other FROM tie WHERE lineage",
+        )
+    )
+    db.execute("DROP TABLE wanted")
     rows: list[Any] = db.execute("SELECT id, born FROM campaign").fetchall()
-    return [Known(i, frozenset(sets["member"][i]), frozenset(sets["family"][i]), born, frozenset(sets["parent"][i])) for i, born in rows]
+    return [Known(i, frozenset(members[i]), frozenset(families[i]), born, frozenset(parents[i])) for i, born in rows]
+
+
+def _grouped(rows: Iterable[Any]) -> defaultdict[str, list[str]]:
+    out: defaultdict[str, list[str]] = defaultdict(list)
+    for campaign, value in rows:
+        out[campaign].append(value)
+    return out
 
 
 def _labels(found: Sequence[Sighting]) -> list[str]:
