@@ -58,6 +58,15 @@ def test_one_shared_account_or_one_shared_tool_makes_no_ring_of_two() -> None:
     assert book.ids(ring(8, 9, 10)) != [b]
 
 
+def test_between_a_fifth_and_a_half_the_family_decides() -> None:
+    book = Book()
+    (name,) = book.ids(ring(*range(8)))
+    assert book.ids(ring(6, 7, *range(20, 26), family="other")) != [name]
+    assert book.ids(ring(0, 1, *range(30, 36))) == [name]
+    assert book.ids(ring(1, 2, 3, *range(40, 54))) == [name]  # three of the fourteen that it had by now
+    assert book.ids(ring(4, *range(60, 67))) != [name]
+
+
 def test_the_larger_part_of_a_split_keeps_the_name_and_the_other_says_where_it_came_from() -> None:
     book = Book()
     (whole,) = book.ids(ring(*range(10)))
