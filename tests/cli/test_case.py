@@ -78,6 +78,24 @@ def test_a_damaged_case_file_is_said_in_one_line(found: Path) -> None:
     assert len(said("list", str(found), code=2).strip().splitlines()) == 1
 
 
+def test_detect_says_in_one_line_that_the_case_file_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "case.db").write_text("somebody's notes\n" * 100)
+    calls = [
+        {"id": str(n), "startTime": 1.78e9 + n, "metadata": {"user_api_key_user_id": f"u{n}"}, "messages": f"question {n}"}
+        for n in range(9)
+    ]
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps(c) + "\n" for c in calls))
+    done = CliRunner().invoke(app, ["detect", str(log), "--out", str(tmp_path), "--by", "ana"])
+    assert done.exit_code == 2
+    assert f"{tmp_path / 'case.db'}: no SQLite file" in done.output
+    (tmp_path / "case.db").unlink()
+    assert CliRunner().invoke(app, ["detect", str(log), "--out", str(tmp_path), "--by", "ana"]).exit_code == 0
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["custody"]["by"] == "ana"
+    assert "--by ana" in run["command"]
+
+
 def test_results_name_the_case_file_of_their_state(found: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     out = tmp_path_factory.mktemp("out")
     (out / "run.json").write_text(json.dumps({"custody": {"case_file": str(found / "case.db")}}))

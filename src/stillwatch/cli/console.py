@@ -14,6 +14,7 @@ from rich.table import Table
 
 from stillwatch.records import Case
 from stillwatch.store import StateError
+from stillwatch.store.sqlite import DatabaseError
 from stillwatch.watch.evidence.explain import day
 from stillwatch.watch.flow import Progress, Settings, detect
 from stillwatch.watch.intake import IntakeError, mapping
@@ -55,7 +56,7 @@ def run(settings: Settings, console: Console, work: Callable[[Progress], T] | No
                 read=lambda n: bar.advance(task, n),
             )
             done = work(progress) if work else detect(settings, progress, now=time.time())
-    except (IntakeError, StateError) as error:
+    except (IntakeError, StateError, DatabaseError) as error:
         stop(str(error))
     except KeyboardInterrupt:
         console.print("Stopped; nothing was written but what an earlier run had finished. Run the same command again to start over.")

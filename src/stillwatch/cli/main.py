@@ -65,10 +65,15 @@ def detect_command(
         float | None, typer.Option(min=0.01, help="Look only at so many days up to the newest call; --state forgets the rest.")
     ] = None,
     column: Column = [],  # noqa: B006 - never changed
+    by: Annotated[
+        str | None, typer.Option(help="Who runs it, for run.json and the case file. Default: the system's name of the user.")
+    ] = None,
 ) -> None:
     """Find distillation campaigns in API logs."""
     console = Console(stderr=True)
-    run(Settings(logs, out, accounts, key, max_false_alarms, show_text, state=state, window=window, columns=columns(column)), console)
+    run(
+        Settings(logs, out, accounts, key, max_false_alarms, show_text, state=state, window=window, columns=columns(column), by=by), console
+    )
 
 
 @app.command("explain")
