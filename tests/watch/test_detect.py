@@ -73,6 +73,8 @@ def test_the_files_are_as_promised(found: Path) -> None:
         "quarantine.jsonl",
         "run.json",
         "identity.key",
+        "case.db",
+        "leads.jsonl",
     }
     assert (found / "identity.key").stat().st_mode & 0o077 == 0
     assert pq.read_schema(found / "attributed_calls.parquet").equals(ATTRIBUTED, check_metadata=True)

@@ -125,6 +125,7 @@ def settings(config: Path | None, *, keeps: bool = True, **given: Any) -> Settin
         }
         columns = {**file.accounts.columns, **mapping(given.pop("column", ()))}
         said |= {k: v for k, v in given.items() if v is not None and v is not False}
-        return Settings(columns=columns, **{k: v for k, v in said.items() if v is not None})
+        chosen = config or Path(NAME)
+        return Settings(columns=columns, config=chosen if chosen.exists() else None, **{k: v for k, v in said.items() if v is not None})
     except (IntakeError, ValueError) as error:
         stop(str(error))

@@ -32,6 +32,9 @@ def detect_command(
     ] = None,
     column: Column = [],  # noqa: B006 - never changed
     account_by_key: ByKey = False,
+    by: Annotated[
+        str | None, typer.Option(help="Who runs it, for run.json and the case file; default the name the system knows the user by.")
+    ] = None,
     memory: Memory = None,
     threads: Threads = None,
     config: Config = None,
@@ -55,6 +58,7 @@ def detect_command(
         window=window,
         column=column,
         account_by_key=account_by_key,
+        by=by,
         memory=memory,
         threads=threads,
     )
@@ -70,6 +74,7 @@ def explain_command(
     """Print why a campaign was found, reason by reason in bits, with the calls that show it."""
     from rich.console import Console
 
+    from stillwatch.cli.case import became
     from stillwatch.watch.evidence import campaign_to_json, explain
     from stillwatch.watch.found import FoundError, pick, read_case
 
@@ -77,6 +82,9 @@ def explain_command(
         case = read_case(directory)
         chosen = pick(case.campaigns, campaign, str(directory))
     except FoundError as error:
+        if told := became(directory, campaign):
+            say(f"Not among the campaigns of {directory}; the case file says of it:\n{told}")
+            return
         stop(str(error))
     if as_json:
         say_json(campaign_to_json(chosen))

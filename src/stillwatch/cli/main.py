@@ -24,6 +24,17 @@ ROOT: Final = {
     "explain": Entry(_HERE + "detect", "Print why a campaign was found, reason by reason in bits, with the calls that show it."),
     "demo": Entry(_HERE + "detect", "Build a small world of honest customers and one ring, and detect on it."),
 }
+CASE: Final = {
+    "list": Entry(_HERE + "case", "List all campaigns that runs found, those seen last first."),
+    "show": Entry(
+        _HERE + "case",
+        "Print what became of a campaign: when it was seen, what it came out of, took in or was joined to, what was decided.",
+    ),
+    "decide": Entry(
+        _HERE + "case",
+        "Put down a decision about a campaign, with a digest of the evidence it rests on; decisions are never changed or deleted.",
+    ),
+}
 RELEASE: Final = {
     "init": Entry(_RELEASE, "Make a desk: the lab's signing key, a policy to be read by counsel, an empty ledger.", "share"),
     "person": Entry(_RELEASE, "Name somebody who may approve releases.", "share"),
@@ -125,6 +136,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find, prove and stop adversarial distillation.",
 )
+_below("case", CASE, "Campaigns over runs: what became of each, and what was decided.", app)
 _below("release", RELEASE, "The one door out: examine, approve, send.", app)
 _hub = _below("hub", HUB, "The neutral exchange: its server, and a member's dealings with it.", app)
 _below("audit", AUDIT, "What counsel needs.", _hub)

@@ -21,6 +21,7 @@ from stillwatch.cli.console import row, say, say_json, stop, stopped, words_of
 from stillwatch.cli.options import Voice
 from stillwatch.records import Case
 from stillwatch.store import BusyError, StateError
+from stillwatch.store.sqlite import DatabaseError
 from stillwatch.watch.evidence import unjudged
 from stillwatch.watch.evidence.serialise import iso
 from stillwatch.watch.evidence.summary import COLUMNS, sentences, table_rows
@@ -43,7 +44,7 @@ def run(settings: Settings, voice: Voice, work: Callable[[Progress], T]) -> T:
                 read=lambda n: bar.advance(task, n),
             )
             return work(progress)
-    except (IntakeError, StateError, BusyError) as error:
+    except (IntakeError, StateError, BusyError, DatabaseError) as error:
         stop(str(error))
     except OSError as error:
         stop(words_of(error, settings.out))

@@ -1,6 +1,6 @@
 """The nouns: Arrow schemas of the tables between the rooms, and the frozen records a case is made of."""
 
-from stillwatch.records.case import QUESTIONS, Campaign, Case, Lead, Notice, Reason, RunRecord, Segment, StreamRow
+from stillwatch.records.case import QUESTIONS, Campaign, Case, Custody, Lead, Notice, Reason, RunRecord, Segment, StreamRow
 from stillwatch.records.schemas import ACCOUNT_RESULTS, ACCOUNTS, ATTRIBUTED, CALLS, SKETCHES
 from stillwatch.records.techniques import TECHNIQUES, Technique
 
@@ -14,6 +14,7 @@ __all__ = [
     "TECHNIQUES",
     "Campaign",
     "Case",
+    "Custody",
     "Lead",
     "Notice",
     "Reason",

@@ -107,6 +107,7 @@ class Campaign:
     calls_until_found: int | None = None  # calls of it in the log when its evidence first crossed the threshold; None = not computed
     threshold_bits: float | None = None  # that its own kind of test had to reach; None in results of version 1
     tested: int | None = None  # tests of its own kind in this run
+    lineage: tuple[str, ...] = ()  # earlier campaigns that it came out of or took in, by id
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,16 @@ class Lead:
 
 
 @dataclass(frozen=True, slots=True)
+class Custody:
+    """Who had the evidence in hand and with what: for the lab's own file, never for a release."""
+
+    by: str  # as named with --by, else the name the system knows the user by
+    ended: str  # when the results were written
+    versions: dict[str, str]  # of Python and of the packages that the answer rests on
+    case_file: str = ""  # where the campaigns' names are kept; empty where no file was to be left
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """``run.json``: enough to rebuild the run."""
 
@@ -135,7 +146,7 @@ class RunRecord:
     settings: dict[str, object]
     inputs: tuple[
         dict[str, object], ...
-    ]  # {"file", "bytes", "sha256"}; logs "calls", "rejected" too, others "kind" ("accounts", "partners")
+    ]  # {"file", "bytes", "sha256"}; logs "calls", "rejected" too, others "kind" ("accounts", "settings", "partners")
     calls: int
     accounts: int
     rejected: int
@@ -144,6 +155,7 @@ class RunRecord:
     timings: dict[str, float]  # seconds by step
     started: str
     notices: tuple[Notice, ...] = ()
+    custody: Custody | None = None  # None in results of older versions
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 from stillwatch.records import Case
 from stillwatch.watch.campaign import DAY
+from stillwatch.watch.detect.name import name
 from stillwatch.watch.detect.read import Progress, Settings, read
 from stillwatch.watch.detect.settle import settle
 from stillwatch.watch.detect.tell import tell, write
@@ -23,12 +24,13 @@ def detect(settings: Settings, progress: Progress, *, now: float) -> Case:
     Raises:
         IntakeError: the input as a whole cannot be used.
         StateError: the state cannot be gone on with.
+        DatabaseError: the case file cannot be used.
     """
     with ExitStack() as stack:
         logs = read(settings, progress, stack, now=now)
         people = settle(logs)
         tested = test(people)
-        told = tell(tested)
+        told = name(tell(tested))
         write(told)
         if settings.window is not None:
             logs.spool.forget(settings.window * DAY)

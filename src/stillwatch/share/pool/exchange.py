@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
+import rfc8785
+
 from stillwatch.records import Case
 from stillwatch.share.desk import sharing
 from stillwatch.share.desk.desk import Desk, write_private
@@ -15,6 +17,7 @@ from stillwatch.share.hub.client import HubClient
 from stillwatch.share.keyholder.client import KeyHolderClient
 from stillwatch.share.pool.look import Look, Suspicion, look_with
 from stillwatch.share.tokens import seal
+from stillwatch.watch.detect.custody import answered
 from stillwatch.watch.flow import Progress, Settings
 
 
@@ -82,6 +85,8 @@ def look_again(settings: Settings, desk: Desk, hub: HubClient, progress: Progres
             told[kind, value] = answers[tag]
     groups = [frozenset(g) for g in desk.state().get("suspicions", ())]
     look = Look({k: frozenset(v) for k, v in asked.items()}, {k: frozenset(v) for k, v in shared.items()}, groups)
+    if answers:
+        look.inputs.append(answered("answers", "partners", rfc8785.dumps(answers)))
     case = look_with(look, settings, progress, now=now)
     found = {s.account for c in case.campaigns for s in c.streams}
     queue = [_queued(s, look, told, members) for s in look.suspicions if not s.accounts & found]

@@ -16,6 +16,7 @@ from stillwatch.records import Case
 from stillwatch.share.desk.traits import payment_traits
 from stillwatch.store import Engine
 from stillwatch.watch import campaign
+from stillwatch.watch.detect.name import name
 from stillwatch.watch.detect.read import Progress, Settings, read
 from stillwatch.watch.detect.settle import settle
 from stillwatch.watch.detect.tell import tell, write
@@ -44,7 +45,7 @@ class Look:
     """What partners answered goes in, suspicions and the suspects' traits come out.
 
     ``asked`` and ``shared`` are values by kind of trait: sent for matching, and found with partners too.  ``groups`` are the accounts of each suspicion of the
-    first look.  ``traits`` are account -> kind -> values.
+    first look.  ``traits`` are account -> kind -> values.  ``inputs`` are digests of what partners answered, for the run's record.
     """
 
     asked: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -52,6 +53,7 @@ class Look:
     groups: Sequence[frozenset[str]] = ()
     suspicions: list[Suspicion] = field(default_factory=list)
     traits: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
+    inputs: list[dict[str, object]] = field(default_factory=list)
 
 
 def look_with(look: Look, settings: Settings, progress: Progress, *, now: float) -> Case:
@@ -62,6 +64,7 @@ def look_with(look: Look, settings: Settings, progress: Progress, *, now: float)
     """
     with ExitStack() as stack:
         logs = read(settings, progress, stack, now=now, remember=True)
+        logs.inputs += look.inputs
         people = settle(logs)
         own = _traits(people.pop, people.joined, logs.identity)
         people.pop = _with_partners(people.pop, own, look)
@@ -78,7 +81,7 @@ def look_with(look: Look, settings: Settings, progress: Progress, *, now: float)
             for who, some in _prompts(logs.engine, people.calls, suspects).items():
                 own[who]["template"] = some
             look.traits = {a: own[place[a]] for a in look.traits}
-        told = tell(tested)
+        told = name(tell(tested))
         write(told)
     progress.enter("")
     return told.case

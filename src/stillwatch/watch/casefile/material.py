@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from stillwatch.records import ATTRIBUTED, Campaign, Reason, Segment, StreamRow
 from stillwatch.store import Engine, Spool
 from stillwatch.watch import campaign as cp
+from stillwatch.watch.case import fresh_id, sender_of_first
 from stillwatch.watch.evidence import skeleton
 from stillwatch.watch.link.steps import Frame
 from stillwatch.watch.sketch import RECIPE
@@ -101,8 +102,7 @@ class Material:
         width = max(3600.0, float(np.ceil((at[-1] - at[0]) / 48 / 3600) * 3600))
         start = np.floor(at[0] / 3600) * 3600
         bins = np.bincount(((at - start) // width).astype(np.int64))
-        # Named by its calls, so that the same log in any order gives the same id.
-        name = f"c-{abs(int(np.bitwise_xor.reduce(rows.column('order').to_numpy()))) & 0xFFFFFFFFFF:010x}"
+        name = fresh_id(kind, sender_of_first(streams), float(at[0]))
         found = Campaign(
             id=name,
             kind=kind,

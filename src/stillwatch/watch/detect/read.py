@@ -17,6 +17,7 @@ import pyarrow as pa
 from stillwatch.records import ACCOUNTS, SKETCHES, Notice
 from stillwatch.store import Engine, Source, Spool, View, alone_in, private_folder
 from stillwatch.watch.campaign import DAY
+from stillwatch.watch.detect import custody
 from stillwatch.watch.detect.calls import each_once, prompts
 from stillwatch.watch.evidence import unknown_fields
 from stillwatch.watch.intake import Identity, IntakeError, Quarantine, Reader, expand, few_prompts, load_or_create_key, read_accounts
@@ -40,6 +41,8 @@ class Settings:
     columns: Mapping[str, str] = field(default_factory=dict)  # known column of the accounts file -> what the file calls it
     trusted_proxies: int | tuple[str, ...] | None = None  # own proxies before the gateway: their number, or their networks
     account_by_key: bool = False  # the API key is the account, even where the log names a user
+    by: str | None = None  # who runs it, for the run's record; None takes the system's name of the user
+    config: Path | None = None  # the settings file that some of this came from
     threads: int | None = None  # the engine's; None: one per core
 
     def __post_init__(self) -> None:
@@ -59,6 +62,8 @@ class Settings:
             words += ["--state", str(self.state)]
         if self.window is not None:
             words += ["--window", f"{self.window:g}"]
+        if self.by is not None:
+            words += ["--by", self.by]
         if self.threads is not None:
             words += ["--threads", str(self.threads)]
         words += ["--account-by-key"] * self.account_by_key
@@ -101,6 +106,7 @@ class Read:
     accounts: pa.Table  # records.ACCOUNTS
     view: View
     notices: list[Notice] = field(default_factory=list)
+    inputs: list[dict[str, object]] = field(default_factory=list)  # besides the logs, as in ``RunRecord.inputs``
 
 
 def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float, remember: bool = False) -> Read:
@@ -139,6 +145,7 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     if settings.accounts:
         accounts, report = read_accounts(settings.accounts, identity, quarantine, settings.columns)
         notices += [Notice("accounts", n) for n in report.notices]
+    inputs = [custody.given(p, kind) for kind, p in (("accounts", settings.accounts), ("settings", settings.config)) if p is not None]
     reader = Reader(identity, quarantine, progress=progress.read, now=now, by_key=settings.account_by_key)
     for batch in reader.read(files):
         spool.add(batch, sketch_batch(batch, spool.next_call))
@@ -167,4 +174,4 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
         notices.insert(0, first)
     else:
         notices += unknown_fields({"text": whole - with_text}, calls=whole, accounts=0)
-    return Read(settings, progress, now, identity, quarantine, spool, engine, calls, accounts, view, notices)
+    return Read(settings, progress, now, identity, quarantine, spool, engine, calls, accounts, view, notices, inputs)

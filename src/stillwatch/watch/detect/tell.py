@@ -46,10 +46,20 @@ def tell(tested: Tested) -> Told:
         version=__version__,
         recipes={"fingerprints": RECIPE, "families": "minhash-16/8", "evidence": "urn-1"},
         command=settings.command(),
-        settings={"max_false_alarms": settings.max_false_alarms, "show_text": settings.show_text, "window": settings.window},
-        inputs=tuple(
-            {"file": Path(r.path).name, "bytes": r.bytes, "sha256": r.sha256, "calls": r.calls, "rejected": r.rejected}
-            for r in (read.view.sources if settings.state else read.spool.parts[0].manifest.sources)
+        settings={
+            "max_false_alarms": settings.max_false_alarms,
+            "show_text": settings.show_text,
+            "window": settings.window,
+            "columns": dict(settings.columns),
+            "trusted_proxies": settings.trusted_proxies,
+            "account_by_key": settings.account_by_key,
+        },
+        inputs=(
+            *(
+                {"file": Path(r.path).name, "bytes": r.bytes, "sha256": r.sha256, "calls": r.calls, "rejected": r.rejected}
+                for r in (read.view.sources if settings.state else read.spool.parts[0].manifest.sources)
+            ),
+            *read.inputs,
         ),
         calls=int(people.pop.calls.sum()),
         accounts=len(people.pop.accounts),
