@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typer.testing import CliRunner
 
 import stillwatch.share.release as door
+from stillwatch.cli.main import app
 from stillwatch.share.desk import audit, sharing
 from stillwatch.share.desk.desk import Desk, DeskError, add_person, make_desk, open_desk
 from stillwatch.share.desk.traits import traits_of
@@ -178,6 +180,8 @@ def test_what_is_withheld_is_in_the_ledger_with_its_reasons(labs: Labs) -> None:
     assert isinstance(made, door.Withheld)
     (entry,) = [e for e in a.ledger() if e["kind"] == "withheld"]
     assert [r["rule"] for r in entry["detail"]["refusals"]] == ["R01", "R02"]
+    told = json.loads(CliRunner().invoke(app, ["release", "withheld", "--desk", str(a.folder), "--json"]).stdout)
+    assert [r["rule"] for r in told["withheld"][0]["refusals"]] == ["R01", "R02"]
     assert not (a.folder / "outbox").exists()
 
 
@@ -216,6 +220,9 @@ def test_a_pull_that_breaks_off_goes_on_from_its_checkpoint(labs: Labs, monkeypa
     labs.pull("b")
     labs.pull("c")
     assert {p.stem for p, _ in labs.desks["b"].inbox()} == {p.stem for p, _ in labs.desks["c"].inbox()}
+    told = json.loads(CliRunner().invoke(app, ["hub", "inbox", "--desk", str(labs.desks["b"].folder), "--json"]).stdout)
+    assert {c["campaign"] for c in told["campaigns"]} <= {p.stem for p, _ in labs.desks["b"].inbox()}
+    assert {c["partner"] for c in told["campaigns"]} == {labs.desks["a"].member}
 
 
 def test_traits_are_matched_through_blinding_and_go_with_the_retraction(labs: Labs, tmp_path: Path) -> None:
