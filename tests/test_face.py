@@ -14,6 +14,9 @@ from stillwatch.range import build_world, small_world
 from stillwatch.records import ACCOUNT_RESULTS, ATTRIBUTED, Lead, Notice
 from stillwatch.watch.found import FoundError
 
+#: After the worlds.
+NOW = 1.7861e9
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -24,7 +27,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def result(world: Path) -> sw.Result:
-    return sw.detect(world / "calls.jsonl.gz", accounts=world / "accounts.csv", now=1.78e9)
+    return sw.detect(world / "calls.jsonl.gz", accounts=world / "accounts.csv", now=NOW)
 
 
 def test_tables(result: sw.Result) -> None:
@@ -61,7 +64,7 @@ def test_explain(result: sw.Result, world: Path, tmp_path: Path) -> None:
 
 
 def test_results_on_disk_explain_themselves_alike(world: Path, tmp_path: Path) -> None:
-    made = sw.detect([str(world)], out=tmp_path, settings=sw.Settings(accounts=world / "accounts.csv"), now=1.78e9)
+    made = sw.detect([str(world)], out=tmp_path, settings=sw.Settings(accounts=world / "accounts.csv"), now=NOW)
     assert str(sw.explain(tmp_path, "c-")) == str(made.explain("c-"))
 
 

@@ -47,7 +47,8 @@ def test_detect_explain_and_range_run_without_any_extra(tmp_path: Path) -> None:
     assert run(absent, "explain", "demo/found", "c-", cwd=tmp_path).returncode == codes.DONE
     assert "1 of 1 campaigns found" in run(absent, "range", "score", "demo/world", "demo/found", cwd=tmp_path).stdout
     script = "import sys\nabsent = set(sys.argv[1].split(','))\n" + WITHOUT.split("\n", 3)[3].replace(
-        "from stillwatch.__main__ import main\nmain()", "import stillwatch\nprint(stillwatch.detect('demo/world/calls.jsonl.gz'))"
+        "from stillwatch.__main__ import main\nmain()",
+        "import stillwatch\nprint(stillwatch.detect('demo/world/calls.jsonl.gz', accounts='demo/world/accounts.csv'))",
     )
     done = subprocess.run([sys.executable, "-c", script, ",".join(absent)], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert "1 campaign," in done.stdout, done.stderr
