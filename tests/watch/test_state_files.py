@@ -308,7 +308,7 @@ def test_of_two_runs_at_once_on_one_state_one_is_refused_and_nothing_is_doubled(
         lab.put(f"{n}.jsonl", day(n, 50))
     lab.clock.on(20)
     said = at_once([lab.run] * 3)
-    assert all(s == ids(*(day(n, 50) for n in range(20))) or "another run is using this state" in s for s in said)
+    assert all(s == ids(*(day(n, 50) for n in range(20))) or "another run is" in s for s in said)  # at the results or at the state
     assert any(isinstance(s, list) for s in said)
     assert lab.run() == ids(*(day(n, 50) for n in range(20)))
     assert len(lab.parts()) == 1

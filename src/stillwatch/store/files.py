@@ -41,11 +41,17 @@ def alone_in(folder: Path) -> Iterator[None]:
         except OSError:
             pass
         else:
-            for left in (*folder.glob(".*.*.part"), folder / "quarantine.jsonl.partial"):
-                left.unlink(missing_ok=True)
+            drop_drafts(folder)
+            (folder / "quarantine.jsonl.partial").unlink(missing_ok=True)
         yield
     finally:
         os.close(handle)
+
+
+def drop_drafts(folder: Path) -> None:
+    """Remove what killed writers left in a folder that nobody else is writing to."""
+    for left in folder.glob(".*.*.part"):
+        left.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from stillwatch.records import CALLS, SKETCHES
 from stillwatch.store.digests import sha256_at
-from stillwatch.store.files import flush, write_atomically
+from stillwatch.store.files import drop_drafts, flush, write_atomically
 from stillwatch.store.work import Work
 
 #: Clocks differ; what lies further ahead of now than so many seconds is not believed.
@@ -140,6 +140,7 @@ class Spool:
             state.mkdir(parents=True, exist_ok=True, mode=0o700)
             state.chmod(0o700)
             self._lock = _locked(state)
+            drop_drafts(state)
         try:
             if state is not None:
                 self.parts = [Part(f, _load(f / "manifest.json", recipe, key)) for f in sorted(state.glob("part-*"))]
