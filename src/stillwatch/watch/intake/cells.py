@@ -31,7 +31,7 @@ _EXACT: Final = 1 << 53
 
 
 def _bare(text: str) -> str:
-    return _NO_WORD.sub("", text.casefold())
+    return text.casefold() if text.isalnum() else _NO_WORD.sub("", text.casefold())  # most cells are one word
 
 
 def text_of(value: object, field: str) -> str | None:
