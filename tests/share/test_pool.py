@@ -29,7 +29,9 @@ from stillwatch.share.pool.look import Look, look_with
 from stillwatch.share.tokens import seal
 from stillwatch.watch.campaign import score
 from stillwatch.watch.campaign.population import Population, Trait
-from stillwatch.watch.campaign.scoring import LOCAL_FLOOR, PARTNERS_CAP, Group
+from stillwatch.watch.campaign.classes import Group
+from stillwatch.watch.campaign.classes.partners import PARTNERS_CAP
+from stillwatch.watch.campaign.scoring import LOCAL_FLOOR
 from stillwatch.watch.flow import Progress, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -229,7 +231,7 @@ def population(n: int, partners: list[int], rate: float = 0.1) -> Population:
 def group(k: int) -> Group:
     who = np.arange(k)
     return Group(
-        1, None, (1,), who, np.full(k, 10), np.zeros(k, np.int64), np.full(k, 10), np.zeros(k), np.full(k, 1e6), np.zeros(k, np.int64)
+        1, None, (1,), who, np.full(k, 10), np.zeros(k, np.int64), np.full(k, 10), np.full(k, 10), np.zeros(k), np.full(k, 1e6), np.zeros(k, np.int64)
     )
 
 
@@ -252,7 +254,7 @@ def test_the_word_of_partners_is_nothing_without_local_evidence() -> None:
     assert s.local is not None
     assert s.local < LOCAL_FLOOR
     assert s.bits == s.local
-    assert not s.passes(1.0)
+    assert not s.together(1.0)
 
 
 def test_an_honest_customer_of_several_labs_is_left_out(world: Path, tmp_path: Path) -> None:

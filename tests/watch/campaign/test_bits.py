@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from stillwatch.watch.campaign.assemble import q_values, threshold_bits
 from stillwatch.watch.campaign.single import e_bits
-from stillwatch.watch.campaign.urn import CONCENTRATIONS, even_bits, slices_bits, urn_bits, urn_of_codes
+from stillwatch.watch.campaign.classes.slices import slices_bits
+from stillwatch.watch.campaign.urn import CONCENTRATIONS, even_bits, urn_bits, urn_of_codes
 
 
 def urn_by_hand(draws: list[int], rates: dict[int, float]) -> float:
@@ -82,9 +83,9 @@ def test_shared_cards_weigh_more_the_rarer_they_are() -> None:
 
 
 def test_slices() -> None:
-    assert slices_bits(0, 1000) == 3.0
+    assert slices_bits(0, 1000) == 0.0  # a gate: what everybody's own prompts show too earns nothing
     assert slices_bits(500, 1000) < -100
-    assert slices_bits(0, 4) == pytest.approx(4 * math.log2(0.98 / 0.70))
+    assert slices_bits(1, 1) == pytest.approx(math.log2(0.02 / 0.30))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillwatch.watch.campaign import describe, groups, owners, pool_groups, rings, score
+from stillwatch.watch.campaign import Harvest, Judged, Score, apart, describe, groups, judge, owners, pool_groups, rings, score
 from stillwatch.watch.campaign.groups import CROWD, components
 from stillwatch.watch.campaign.population import Population
 
@@ -41,12 +41,17 @@ def rows(who: list[int], client: int = 1) -> pa.Table:
     n = len(who)
     return pa.table({
         "client": np.full(n, client), "system": np.zeros(n, np.int64), "tools": np.zeros(n, np.int64), "agent": np.ones(n, np.int64), "who": np.array(who),
-        "owner": np.array(who), "calls": np.full(n, 10), "repeated": np.zeros(n, np.int64), "texts": np.full(n, 10), "first": np.full(n, NOW),
+        "owner": np.array(who), "calls": np.full(n, 10), "repeated": np.zeros(n, np.int64), "texts": np.full(n, 10), "with_text": np.full(n, 10), "first": np.full(n, NOW),
         "last": np.full(n, NOW + DAY),
     })  # fmt: skip
 
 
 KEYS = ["client", "system", "tools"]
+DEALT = Harvest(texts=200, sigma=0.0, likeness=0.1)
+
+
+def judged(s: Score, threshold: float = 20.0) -> Judged:
+    return judge(s, DEALT, threshold)
 
 
 @given(st.lists(st.lists(st.integers(0, 12), max_size=3), min_size=2, max_size=15))
@@ -73,12 +78,12 @@ def test_bare_questions_from_one_pool_are_a_ring_without_counting_the_pool() -> 
     pop = population(honest + ring, [[f"home{k}"] for k in range(200)] + pool)
     same_client = rows(list(range(212)))
     (everybody,) = groups(same_client, KEYS, pop, by_client=False)
-    assert not score(pop, everybody).passes(20.0)
-    (pooled,) = pool_groups(same_client, KEYS, pop)
+    pooled, any_client = pool_groups(same_client, KEYS, pop)
+    assert any_client.who.tolist() == pooled.who.tolist()
     result = score(pop, pooled)
-    assert result.passes(20.0)
-    assert not next(f for f in result.findings if f.id == "network").assessed
-    (found,) = rings(pop, [score(pop, everybody), result], 20.0)
+    assert judged(result).passes
+    assert not result.of("network").assessed
+    (found,) = rings([judged(s) for s in (score(pop, everybody), result) if judged(s).passes])
     assert found.accounts == set(range(200, 212))
 
 
@@ -96,8 +101,9 @@ def test_two_rings_with_one_tool_are_two() -> None:
     places = [[f"pool{k // 12}-{k % 4}", f"pool{k // 12}-{(k + 1) % 4}"] for k in range(24)]
     pop = population(honest + both, [[f"home{k}"] for k in range(200)] + places)
     (group,) = groups(rows(list(range(200, 224)), client=7), KEYS, pop, by_client=False)
-    assert score(pop, group).passes(20.0)
-    found = rings(pop, [score(pop, group)], 20.0)
+    whole = score(pop, group)
+    assert judged(whole).passes
+    found = rings([judged(piece) for piece in apart(pop, whole, 20.0)])
     assert sorted(min(r.accounts) for r in found) == [200, 212]
     assert sum(len(r.accounts) for r in found) == 24
 
@@ -108,7 +114,7 @@ def test_a_few_of_a_ring_among_many_honest_people_accuse_nobody() -> None:
     places = [[f"pool{k % 3}", f"pool{(k + 1) % 3}"] if k < 6 else [f"home{k}"] for k in range(300)]
     pop = population(people, places)
     (group,) = groups(rows(list(range(80))), KEYS, pop, by_client=False)
-    assert not score(pop, group).passes(5.0)
+    assert not judged(score(pop, group), 5.0).passes
 
 
 def test_mail_names_at_own_domains_say_nothing() -> None:

@@ -78,7 +78,7 @@ def test_a_bad_field_costs_the_field(tmp_path: Path) -> None:
 
 def test_other_forms_of_one_file_give_one_table(tmp_path: Path) -> None:
     a = Identity(KEY)
-    (tmp_path / "semi.csv.gz").write_bytes(gzip.compress(b"Account;E-Mail;ORG\nu-1;j@x.example;o\n"))
+    (tmp_path / "semi.csv.gz").write_bytes(gzip.compress(b"Account;E-Mail;ORG\nu-1;j@x.example;o\n", mtime=0))
     (tmp_path / "bar.txt").write_bytes(b"account|email|org\nu-1|j@x.example|o\n")
     (tmp_path / "sep.csv").write_bytes(b"sep=;\r\naccount;email;org\r\nu-1;j@x.example;o\r\n")
     pq.write_table(pa.table({"account": ["u-1"], "email": ["j@x.example"], "org": ["o"], "country": ["XX"]}), tmp_path / "p.parquet")
@@ -373,7 +373,7 @@ def test_one_card_at_most_accounts_is_told(tmp_path: Path) -> None:
         ((HEAD + "u-1,,,,\n").encode("utf-32"), "UTF-32 text; convert it to UTF-8"),
         (json.dumps([{"account": "u-1", "email": "jane@x.example"}]).encode(), "JSON, not CSV"),
         (b'\xef\xbb\xbf {"account": "u-1", "email": "jane@x.example"}\n', "JSON, not CSV"),
-        (gzip.compress(b'{"accounts": [{"email": "jane@x.example"}]}'), "JSON, not CSV"),
+        (gzip.compress(b'{"accounts": [{"email": "jane@x.example"}]}', mtime=0), "JSON, not CSV"),
         (b"PK\x03\x04 jane@x.example", "spreadsheet"),
         (b"\xd0\xcf\x11\xe0 jane@x.example", "spreadsheet"),
         (b"SQLite format 3\0 jane@x.example", "SQLite"),

@@ -107,11 +107,12 @@ def score(pop: Population, group: Group, least: float = 0.0, extra: tuple[Findin
     if pop.partners:
         word = PARTNERS.finding(pop, group, reps)
         findings.append(word)
-        # What partners say makes the occasion less of an explanation, but never more than the lab's own evidence can carry.
-        local = max(0.0, convicting) + max(0.0, ranking)
+        if spread(pop, group.who[reps])[0] > PLACE:
+            # One address that most of them use is a place where people met; that they came together, and from there, is then no word beside partners'.
+            occasion = min(OCCASION_CAP, sum(f.bits for f in findings if f.id in ("mail", "quota")))
+        local = max(0.0, convicting) + max(0.0, occasion)
         if local >= LOCAL_FLOOR:
             convicting = max(0.0, convicting) + word.bits
-            occasion = ranking if word.bits >= LEG else occasion
     findings.append(slices(group))
     # Who says openly whom he belongs to is not part of a hidden ring; his calls still count against its purity.
     hidden = ~pop.declared[group.who]
