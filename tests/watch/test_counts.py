@@ -20,7 +20,7 @@ from stillwatch.watch.evidence import campaign_from_json, explain, render_report
 from stillwatch.watch.evidence.summary import COLUMNS, sentences, table_rows
 from stillwatch.watch.flow import Progress, Settings, detect
 
-NOW = 1.78e9
+NOW = 1.79e9
 
 
 @pytest.fixture(scope="module")

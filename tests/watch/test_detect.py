@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import random
@@ -120,14 +121,13 @@ def test_repeated_ids_are_counted_once(world: Path, found: Path, tmp_path: Path)
 
 def test_without_an_accounts_file_what_is_missing_is_said(world: Path, tmp_path: Path) -> None:
     case = detect(Settings([str(world / "calls.jsonl.gz")], tmp_path), Progress(), now=NOW)
-    (campaign,) = case.campaigns
-    reasons = {r.id: r for r in campaign.reasons}
-    assert not reasons["payment"].assessed
-    assert not reasons["registration"].assessed
-    assert any("not assessed" in a for a in campaign.against)
-    streams = truth(world)
-    rows = pq.read_table(tmp_path / "attributed_calls.parquet").to_pylist()
-    assert {streams[r["call_id"]] for r in rows} <= {"hydra", "camouflage:hydra"}
+    # Without cards and sign-up records an occasion could explain what is left: the ring leads the leads, and nobody is accused.
+    assert case.campaigns == ()
+    assert {"unknown-payment", "unknown-registration"} <= {n.code for n in case.run.notices if n.unjudged}
+    owner = {r["account"]: r["campaign"] for r in csv.DictReader((world / "truth_accounts.csv").open())}
+    first = case.leads[0]
+    assert sum(owner[a] == "hydra" for a in first.accounts) >= 0.9 * len(first.accounts)
+    assert "card" in first.settle or "Payment" in first.settle
 
 
 def test_an_empty_log_is_an_answer(tmp_path: Path) -> None:

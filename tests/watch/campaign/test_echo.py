@@ -159,7 +159,7 @@ def test_pipelines_that_share_nothing_else(tmp_path: Path) -> None:
     truth = {r["account"]: r["campaign"] for r in csv.DictReader((PIPELINES / "truth_accounts.csv").open())}
     with ExitStack() as stack:
         settings = Settings([str(PIPELINES / "calls.jsonl.gz")], tmp_path, PIPELINES / "accounts.csv")
-        seen = settle(read(settings, Progress(), stack, now=1.78e9))
+        seen = settle(read(settings, Progress(), stack, now=1.8e9))
         engine = seen.read.engine
         prints = engine.keep("prints", link.print_calls(seen.calls))
         table = engine.fetch(link.echoes(seen.calls, engine.keep("quotes", link.quotes(seen.calls, prints))))

@@ -50,6 +50,13 @@ def judge(score: Score, harvest: Harvest, threshold: float) -> Judged:
                 cap=CAUSE * 3,
             ),
         )
+    over = bits - sum(f.bits for f in findings)
+    if abs(over) >= 0.005:
+        text = (
+            f"Occasion: what a launch, a class, an app or a VPN brings along counts together for {OCCASION_CAP:g} bits at most, and what costs little to buy "
+            "takes nothing away."
+        )
+        findings += (Finding("occasion", over, text),)
     if not hand and not (causes == 3 and bits >= threshold):
         return Judged(score, harvest, bits, findings, *_no_hand(score, threshold))
     if score.together(threshold) and not score.stands(threshold):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.watch.campaign.classes.base import CLASS_CAP, MIN_OTHERS, Finding, Group, shares
-from stillwatch.watch.campaign.population import Population
+from stillwatch.watch.campaign.population import DAY, Population
 from stillwatch.watch.campaign.urn import urn_of_codes
 
 _CHOSEN: Final = Finding(
@@ -30,6 +30,8 @@ class Network:
         if "network" in group.chosen:
             return _CHOSEN
         what = "Shared internet addresses"
+        if _firms(pop, group.who[reps]):
+            return Finding(self.id, 0.0, f"{what}: verified firms of long standing under one roof, each with a mail domain and a card of its own.")
         _, codes = pop.addresses(group.who[reps])
         _, everybody = pop.addresses(group.who)
         if len(codes) < 2 or pop.address_uses - len(everybody) < MIN_OTHERS:
@@ -66,6 +68,15 @@ class Network:
             out[:] = False
             out[at[codes == np.bincount(codes).argmax()]] = True
         return out
+
+
+def _firms(pop: Population, who: NDArray[np.int64]) -> bool:
+    """Whether all are verified, older than a month at their first call, and have a mail domain and a card that nobody else has."""
+    domains, cards = pop.mail_domain.codes[who], pop.payment.codes[who]
+    if not ((pop.verified[who] == 1).all() and (domains >= 0).all() and (cards >= 0).all()):
+        return False
+    own = (pop.mail_domain.counts[domains] == 1).all() and (pop.payment.counts[cards] == 1).all()
+    return bool(own and (pop.created[who] < pop.first[who] - 30 * DAY).all())
 
 
 def spread(pop: Population, who: NDArray[np.int64]) -> tuple[float, float]:
