@@ -28,9 +28,9 @@ from stillwatch.share.pool import exchange as pool
 from stillwatch.share.pool.look import Look, look_with
 from stillwatch.share.tokens import seal
 from stillwatch.watch.campaign import score
-from stillwatch.watch.campaign.population import Population, Trait
 from stillwatch.watch.campaign.classes import Group
 from stillwatch.watch.campaign.classes.partners import PARTNERS_CAP
+from stillwatch.watch.campaign.population import Population, Trait
 from stillwatch.watch.campaign.scoring import LOCAL_FLOOR
 from stillwatch.watch.flow import Progress, Settings
 
@@ -231,7 +231,17 @@ def population(n: int, partners: list[int], rate: float = 0.1) -> Population:
 def group(k: int) -> Group:
     who = np.arange(k)
     return Group(
-        1, None, (1,), who, np.full(k, 10), np.zeros(k, np.int64), np.full(k, 10), np.full(k, 10), np.zeros(k), np.full(k, 1e6), np.zeros(k, np.int64)
+        1,
+        None,
+        (1,),
+        who,
+        np.full(k, 10),
+        np.zeros(k, np.int64),
+        np.full(k, 10),
+        np.full(k, 10),
+        np.zeros(k),
+        np.full(k, 1e6),
+        np.zeros(k, np.int64),
     )
 
 

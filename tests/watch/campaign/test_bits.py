@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillwatch.watch.campaign.assemble import q_values, threshold_bits
-from stillwatch.watch.campaign.single import e_bits
 from stillwatch.watch.campaign.classes.slices import slices_bits
+from stillwatch.watch.campaign.single import e_bits
 from stillwatch.watch.campaign.urn import CONCENTRATIONS, even_bits, urn_bits, urn_of_codes
 
 

@@ -31,7 +31,9 @@ class Network:
             return _CHOSEN
         what = "Shared internet addresses"
         if _firms(pop, group.who[reps]):
-            return Finding(self.id, 0.0, f"{what}: verified firms of long standing under one roof, each with a mail domain and a card of its own.")
+            return Finding(
+                self.id, 0.0, f"{what}: verified firms of long standing under one roof, each with a mail domain and a card of its own."
+            )
         _, codes = pop.addresses(group.who[reps])
         _, everybody = pop.addresses(group.who)
         if len(codes) < 2 or pop.address_uses - len(everybody) < MIN_OTHERS:
