@@ -20,8 +20,8 @@ WHOLE = """
 memory = "500MB"
 threads = 2
 max_false_alarms = 0.5
-trusted_proxies = 1
-own_networks = ["10.0.0.0/8", "2001:db8::/32"]
+trusted_proxies = ["10.0.0.0/8", "2001:db8::/32"]
+account_by_key = true
 
 [retention]
 state = "kept"
@@ -61,10 +61,15 @@ def test_the_file_is_used_and_the_command_line_wins(tmp_path: Path, monkeypatch:
     (tmp_path / "stillwatch.toml").write_text(WHOLE)
     monkeypatch.chdir(tmp_path)
     said = settings(None, logs=["x"], out=Path("found"), threads=3, max_false_alarms=None)
-    assert (said.memory, said.threads, said.max_false_alarms, said.trusted_proxies) == ("500MB", 3, 0.5, 1)
-    assert said.own_networks == ("10.0.0.0/8", "2001:db8::/32")
+    assert (said.memory, said.threads, said.max_false_alarms, said.account_by_key) == ("500MB", 3, 0.5, True)
+    assert said.trusted_proxies == ("10.0.0.0/8", "2001:db8::/32")
     assert (said.state, said.window, said.columns) == (Path("kept"), 30, {"created_at": "signup"})
+    assert settings(None, column=["created_at=made", "email=mail"]).columns == {"created_at": "made", "email": "mail"}
     assert settings(None, keeps=False, logs=["x"]).state is None
+    (tmp_path / "stillwatch.toml").write_text("trusted_proxies = 2\n")
+    assert settings(None).trusted_proxies == 2
+    assert settings(None, account_by_key=True).account_by_key
+    assert not settings(None, account_by_key=False).account_by_key
 
 
 def test_paths_in_the_file_start_from_it(tmp_path: Path) -> None:
@@ -86,7 +91,9 @@ def test_without_a_file_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.Mo
         ("threads = 0", "threads: Expected `int` >= 1"),
         ('threads = "two"', "threads: Expected `int | null`, got `str`"),
         ('memory = "lots"', "memory: lots is no amount such as 8GB"),
-        ('own_networks = ["10.0.0.0/33"]', "own_networks: '10.0.0.0/33'"),
+        ('trusted_proxies = ["10.0.0.0/33"]', "trusted_proxies: '10.0.0.0/33'"),
+        ("trusted_proxies = -1", "trusted_proxies: Expected `int` >= 0"),
+        ('[accounts.columns]\ncreated = "signup"', "accounts.columns.created: no such column; did you mean created_at?"),
         ("threads = ", "not TOML"),
     ],
 )
