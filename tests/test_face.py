@@ -46,7 +46,9 @@ def test_nothing_is_left_on_disk_unless_asked(world: Path, tmp_path: Path, monke
     (tmp_path / "temporary").mkdir()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.jsonl").write_text("")
-    sw.detect(["empty.jsonl"])
+    done = sw.detect(["empty.jsonl"]).run
+    assert done.custody
+    assert done.custody.case_file == ""
     assert {p.name for p in tmp_path.rglob("*")} == {"temporary", "empty.jsonl"}
     sw.detect("empty.jsonl", out="found")
     assert (tmp_path / "found" / "report.html").exists()

@@ -175,6 +175,9 @@ def detect(
         if accounts is not None:
             asked = dataclasses.replace(asked, accounts=Path(accounts))
         case = run(asked, Progress(), now=time.time() if now is None else now)
+        if out is None and asked.state is None and case.run.custody is not None:  # its case file goes with the folder
+            held = dataclasses.replace(case.run.custody, case_file="")
+            case = dataclasses.replace(case, run=dataclasses.replace(case.run, custody=held))
         # Read from memory, for the folder may be gone when the tables are used.
         streams, calls = (pq.read_table(folder / name, memory_map=False) for name in ("accounts.parquet", "attributed_calls.parquet"))
     return Result(case, streams, calls)
