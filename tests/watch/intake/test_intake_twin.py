@@ -133,8 +133,13 @@ def twin(call: dict[str, Any]) -> dict[str, Any]:
         "roles": [role for role, _ in segments],
         "segments": [text for _, text in segments],
         "answer": "\n".join(t.replace("\0", " ") for t in said if t) or None,
-        "resent": _text(again[-1]["content"]).replace("\0", " ") or None if again else None,
+        "resent": _written(again[-1]["content"]).replace("\0", " ") or None if again else None,
     }
+
+
+def _written(content: Any) -> str:
+    """Of an answer only words are hashed, so empty parts leave no line."""
+    return content if isinstance(content, str) else "\n".join(part["text"] for part in content if part["text"])
 
 
 def _text(content: Any) -> str:
