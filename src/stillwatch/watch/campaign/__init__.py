@@ -2,6 +2,7 @@
 
 from stillwatch.watch.campaign.assemble import Ring, apart, calls_until_found, q_values, rings, threshold_bits, unseparated
 from stillwatch.watch.campaign.classes import LOCAL, Finding, Group
+from stillwatch.watch.campaign.classes.echo import Exchange, exchanges, with_exchanges
 from stillwatch.watch.campaign.groups import CROWD, groups, pool_groups
 from stillwatch.watch.campaign.harvest import MIN_TEXTS, SAMPLE, Background, Harvest, Words, background, examine, words_of
 from stillwatch.watch.campaign.judge import Judged, judge
@@ -21,6 +22,7 @@ __all__ = [
     "MIN_TEXTS",
     "SAMPLE",
     "Background",
+    "Exchange",
     "Finding",
     "Group",
     "Harvest",
@@ -37,6 +39,7 @@ __all__ = [
     "candidates",
     "describe",
     "examine",
+    "exchanges",
     "groups",
     "harvest_bits",
     "hidden",
@@ -51,6 +54,7 @@ __all__ = [
     "score",
     "threshold_bits",
     "unseparated",
+    "with_exchanges",
     "words_of",
     "worth",
     "worth_a_look",

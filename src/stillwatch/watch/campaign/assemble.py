@@ -195,6 +195,7 @@ def calls_until_found(
             last,
             clients,
             group.pool,
+            group.echo,
             group.chosen,
         )
         return score(pop, grown).possible(threshold)

@@ -95,6 +95,7 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool)
                 last=last,
                 clients=clients,
                 pool=int(columns["pool"][head]) if "pool" in keys else None,
+                echo=int(columns["echo"][head]) if "echo" in keys else None,
                 chosen=frozenset({"network"}) if "pool" in keys else frozenset(),
             )
 

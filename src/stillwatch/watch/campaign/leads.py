@@ -20,7 +20,7 @@ MIN_LEAD_TEXTS: Final = 20
 LEAST_WORTH: Final = 2.0
 MOST: Final = 200
 #: Bits of one hand that count at most, so that what is no harvest does not come first.
-HAND_MOST: Final = 12.0
+HAND_MOST: Final = 8.0
 #: A group that better leads or campaigns have to this share says nothing new.
 _SAID: Final = 0.5
 

@@ -66,6 +66,9 @@ class Population:
     address_first: NDArray[np.float64]  # first and last call from each address, by anybody
     address_last: NDArray[np.float64]
     address_labels: tuple[str, ...]
+    #: Accounts that send one another's answers on (see ``classes.echo``): number of the exchange, -1 for none; None where the log holds no answers.
+    echo: NDArray[np.int64] | None = None
+    echo_weights: tuple[tuple[float, str], ...] = ()  # bits and sentence of each exchange
     #: What partners' suspicions share with each account, by kind of trait: 1 shared, 0 sent for matching and not shared, -1 not sent.  Empty: nobody was asked.
     partners: Mapping[str, NDArray[np.int8]] = field(default_factory=dict)
     partner_rates: Mapping[str, float] = field(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -88,21 +90,30 @@ class Score:
         return self.of("slices").bits >= 0 and self.bits >= LOCAL_FLOOR and legs >= 1
 
 
-def score(pop: Population, group: Group, least: float = 0.0, extra: tuple[Finding, ...] = ()) -> Score:
+def together(bits: Sequence[float]) -> float:
+    """Bits of classes that may convict, any of them alone or several: the mean of the e-values of every choice of them, which is an e-value where they are
+    independent.  So what one class says against takes little from another: an operator may buy cards and still be heard by his echo.
+    """
+    if not bits:
+        return 0.0
+    sums = [sum(b for at, b in enumerate(bits) if choice >> at & 1) for choice in range(1, 1 << len(bits))]
+    top = max(sums)
+    return top + math.log2(sum(2.0 ** (x - top) for x in sums) / len(sums))
+
+
+def score(pop: Population, group: Group, least: float = 0.0) -> Score:
     """Score a group of streams.
 
     Args:
         pop: the whole log's accounts.
         group: the streams; at least ``MIN_OWNERS`` owners and ``MIN_CALLS`` calls for anything to be found.
         least: members are looked for only where the evidence can reach this many bits, for nothing else can pass.
-        extra: findings of classes that are judged elsewhere and may convict.
     """
     _, reps = np.unique(pop.owner[group.who], return_index=True)
     findings = [c.finding(pop, group, reps) for c in LOCAL]
-    convicting = sum(f.bits for f, c in zip(findings, LOCAL, strict=True) if c.convicts) + sum(f.bits for f in extra)
+    convicting = together([f.bits for f, c in zip(findings, LOCAL, strict=True) if c.convicts and f.assessed])
     ranking = sum(f.bits for f, c in zip(findings, LOCAL, strict=True) if not c.convicts)
     occasion = min(OCCASION_CAP, ranking)
-    findings += extra
     local = None
     if pop.partners:
         word = PARTNERS.finding(pop, group, reps)

@@ -55,10 +55,29 @@ def _wanted(ring: cp.Ring) -> pa.Table:
     rows = []
     for s, members in ring.parts:
         g = s.group
-        kind = ("family" if g.client is None else "split") if g.family is not None else "harness" if len(g.key) >= 3 else "pool"
+        kind = (
+            ("family" if g.client is None else "split")
+            if g.family is not None
+            else "harness"
+            if len(g.key) >= 3
+            else "pool"
+            if g.echo is None
+            else "echo"
+        )
         client, system, tools = g.key[:3] if kind == "harness" else (g.client or 0, 0, 0)
-        rows += [{"kind": kind, "family": g.family or 0, "client": client, "system": system, "tools": tools, "who": w} for w in members]
-    schema = pa.schema([("kind", pa.string()), *((c, pa.int64()) for c in ("family", "client", "system", "tools", "who"))])
+        rows += [
+            {
+                "kind": kind,
+                "family": g.family or 0,
+                "client": client,
+                "system": system,
+                "tools": tools,
+                "echo": -1 if g.echo is None else g.echo,
+                "who": w,
+            }
+            for w in members
+        ]
+    schema = pa.schema([("kind", pa.string()), *((c, pa.int64()) for c in ("family", "client", "system", "tools", "echo", "who"))])
     return pa.Table.from_pylist(rows, schema=schema)
 
 
@@ -79,6 +98,9 @@ def _calls(m: Material, ring: cp.Ring) -> pa.Table:
             of("split", f, ["family", "client", "who"]).select("call", "family"),
             of("harness", m.calls, ["client", "system", "tools", "who"]).select("call").with_columns(family=none),
             of("pool", m.calls, ["who"]).select("call").with_columns(family=none),
+            of("echo", e.table("echo_calls").join(m.calls.select("call", "who"), on="call", how="inner"), ["echo", "who"])
+            .select("call")
+            .with_columns(family=none),
         ]
     )
     each = picked.group_by("call").agg(family=nw.col("family").max())
@@ -95,6 +117,8 @@ def _until_found(m: Material, lead: cp.Judged, threshold: float) -> int | None:
     else:
         key = dict(zip(("client", "system", "tools"), g.key[:3], strict=True)) if len(g.key) >= 3 else {}
         source = m.calls
+        if g.echo is not None:
+            source = source.join(m.engine.table("echo_calls").filter(nw.col("echo") == g.echo), on="call", how="semi")
     for column, value in key.items():
         source = source.filter(nw.col(column) == value)
     rows = m.engine.fetch(source.select("who", "owner", "at", "text")).sort_by([("at", "ascending"), ("who", "ascending")])

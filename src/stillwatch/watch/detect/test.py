@@ -32,7 +32,7 @@ _SEED: Final = 20260901
 
 @dataclass(slots=True)
 class Tested:
-    """What the tests gave: ``bits`` of every group, ``rings`` of those that pass, ``leads`` of those that do not, ``thin`` groups for pooling."""
+    """What the tests gave: ``bits`` of every group that could be a campaign by itself, ``rings`` of those that pass, ``leads`` of those that do not, ``thin`` groups for pooling."""
 
     people: People
     family_calls: Frame
@@ -54,14 +54,16 @@ def test(people: People, *, thin: bool = False) -> Tested:
     Args:
         thin: keep groups of few accounts that can pass or are suspicious.
     """
-    read, pop, calls = people.read, people.pop, people.calls
+    read, calls = people.read, people.calls
     engine = read.engine
     read.progress.enter("families")
     prints = engine.keep("prints", link.print_calls(calls))
     recurring = engine.keep("recurring", link.recurring(prints))
     families = engine.keep("families", link.group_prints(engine.fetch(link.sampled(prints, recurring))))
     of = engine.keep("call_families", link.call_families(prints, families))
+    by_echo = _exchanges(people, prints)
     engine.drop("prints")
+    pop = people.pop
 
     read.progress.enter("streams")
     large = link.family_spread(calls, of).filter(
@@ -79,6 +81,7 @@ def test(people: People, *, thin: bool = False) -> Tested:
     others: list[campaign.Score] = []
     for group in chain(
         campaign.groups(by_family, ["family"], pop, by_client=True),
+        campaign.groups(by_echo, ["echo"], pop, by_client=False),
         campaign.groups(people.by_harness, HARNESS, pop, by_client=False),
         campaign.pool_groups(people.by_harness, HARNESS, pop),
     ):
@@ -92,7 +95,9 @@ def test(people: People, *, thin: bool = False) -> Tested:
                 others = campaign.likeliest(others, LEADS)
         if thin and len(group.who) <= few and (scored.possible(least) or scored.suspicious()):
             tested.thin.append(scored)
-        tested.bits.append(scored.bits)
+        # A group with fewer texts can be part of a campaign, never one by itself, but with partners' word.
+        if pop.partners or int(group.texts.sum()) >= campaign.MIN_TEXTS:
+            tested.bits.append(scored.bits)
     tested.lone = campaign.candidates(campaign.lone_streams(by_family), pop)
     # One budget of false alarms: half of it for groups, half for lone accounts.
     tested.threshold = campaign.threshold_bits(len(tested.bits), alarms / 2)
@@ -109,6 +114,21 @@ def test(people: People, *, thin: bool = False) -> Tested:
     return tested
 
 
+def _exchanges(people: People, prints: Frame) -> pa.Table:
+    """Streams of the calls whose answers come back in other accounts' prompts, by exchange; ``people`` learn who takes part."""
+    engine = people.read.engine
+    quotes = engine.keep("quotes", link.quotes(people.calls, prints))
+    found = campaign.exchanges(engine.fetch(link.echoes(people.calls, quotes)), len(people.pop.accounts))
+    engine.drop("quotes")
+    if engine.fetch(link.answered(people.calls)).num_rows:
+        people.pop = campaign.with_exchanges(people.pop, found)
+    numbers = [np.full(len(e.calls), at, np.int64) for at, e in enumerate(found)]
+    nothing = np.zeros(0, np.int64)
+    table = pa.table({"call": np.concatenate([nothing, *(e.calls for e in found)]), "echo": np.concatenate([nothing, *numbers])})
+    named = link.harness_calls(people.calls).join(engine.keep("echo_calls", table), on="call", how="inner")
+    return engine.fetch(link.streams(named, ["echo"]))
+
+
 def _passing(tested: Tested, pieces: Sequence[campaign.Score], prompts: Prompts) -> list[campaign.Judged]:
     """Judge what can pass, the largest first; returns what does not.
 
@@ -122,6 +142,8 @@ def _passing(tested: Tested, pieces: Sequence[campaign.Score], prompts: Prompts)
         for s in waiting:
             members = s.group.who[s.member].tolist()
             known = [w for w in members if w in held]
+            if len(known) >= PART * len(members) and not s.pure:
+                continue  # other people's calls, among which some of the campaign's accounts hide
             if len(known) >= PART * len(members):
                 tested.passing.append(campaign.Judged(s, held[known[0]].harvest, s.bits, s.findings))
             elif sum(w in ahead for w in members) >= PART * len(members):
@@ -183,6 +205,9 @@ class Prompts:
         else:
             rows = self._table("all", self._people.calls, ["call", "client", "system", "tools", "who", "text", "order"], "who")
             keep = np.isin(rows["who"], g.who)
+            if g.echo is not None:
+                mine = self._table("echo", self._people.read.engine.table("echo_calls"), ["call", "echo"], "echo")
+                keep &= np.isin(rows["call"], mine["call"][mine["echo"] == g.echo])
             if len(g.key) >= 3:
                 for name, value in zip(("client", "system", "tools"), g.key, strict=False):
                     keep &= rows[name] == value

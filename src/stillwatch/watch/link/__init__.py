@@ -1,6 +1,6 @@
 """Sketches + accounts -> families and streams.  Relational steps are narwhals lazy expressions; nothing here runs or stores them."""
 
-from stillwatch.watch.link.echo import echoes, quotes
+from stillwatch.watch.link.echo import answered, echoes, quotes
 from stillwatch.watch.link.families import group_prints
 from stillwatch.watch.link.steps import (
     account_addresses,
@@ -26,6 +26,7 @@ from stillwatch.watch.link.steps import (
 __all__ = [
     "account_addresses",
     "activity",
+    "answered",
     "call_families",
     "duplicates",
     "echoes",

@@ -61,3 +61,8 @@ def echoes(calls: Frame, quotes: Frame) -> Frame:
     )
     source = about.select(answer="call", said_who="who", said_owner="owner", said_at="at")
     return source.join(pairs.rename({"call": "quote"}), on="answer", how="inner")
+
+
+def answered(calls: Frame) -> Frame:
+    """A call whose answer is known, if there is any."""
+    return calls.filter(~nw.col("answer_prints").is_null()).select("call").head(1)

@@ -32,6 +32,7 @@ class Group:
     last: NDArray[np.float64]
     clients: NDArray[np.int64]  # the client of most of these calls
     pool: int | None = None  # set where shared addresses chose the accounts
+    echo: int | None = None  # the calls of one exchange of answers
     chosen: frozenset[str] = field(default_factory=frozenset)  # classes whose traits chose the accounts, and are no evidence then
 
 

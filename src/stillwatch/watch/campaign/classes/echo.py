@@ -13,8 +13,8 @@ corrected for, which ``tests/watch/campaign/test_echo.py`` examines.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -27,6 +27,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigsh
 from scipy.special import gammaln
 
+from stillwatch.watch.campaign.classes.base import CLASS_CAP, Finding, Group, most_common
+from stillwatch.watch.campaign.population import Population
+
 #: Other owners that each account exchanges with, in either direction; it must quote and be quoted.
 PARTNERS: Final = 3
 #: Accounts joined to others by less than this share of their exchanges (the smaller side's) are a group of their own.
@@ -34,7 +37,9 @@ SPARSE: Final = 0.1
 #: Groups of more accounts than this are cut with the sparse solver.
 DENSE: Final = 400
 #: Bits this class may weigh at most.
-CAP: Final = 30.0
+CAP: Final = CLASS_CAP
+#: Share of a group's owners that one exchange must have before its weight is the group's.
+CORE: Final = 1 / 3
 #: Of pairs of unrelated customers at least this share exchange an answer by chance, however few are seen to.
 FLOOR: Final = 1e-5
 #: Share of returning answers that come home: at least this among people; the alternatives, beside an even deal over the accounts.
@@ -42,6 +47,56 @@ HOME: Final = 0.5
 _AT_HOME: Final = (0.1, 0.2, 0.3)
 
 Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """Answers that come back in one another's prompts."""
+
+    id: str = "echo"
+    convicts: bool = True
+    techniques: tuple[str, ...] = ("D06",)
+
+    def finding(self, pop: Population, group: Group, reps: NDArray[np.intp]) -> Finding:
+        """The bits of the exchange that most of the group's owners take part in."""
+        if pop.echo is None:
+            return Finding(self.id, 0.0, "Echo: not assessed, the log holds no answers.", assessed=False)
+        number, n = _main(pop.echo[group.who[reps]])
+        if n < CORE * len(reps) or n <= PARTNERS:
+            return Finding(self.id, 0.0, "Echo: hardly any of these accounts' answers come back in one another's prompts.", cap=CAP)
+        bits, text = pop.echo_weights[number]
+        return Finding(self.id, max(0.0, bits), text, cap=CAP)
+
+    def membership(self, pop: Population, group: Group, reference: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Who takes part belongs; who sends several such calls beside so many who do probably does, unless he takes part in another."""
+        if pop.echo is None:
+            return np.zeros(len(group.who))
+        codes = pop.echo[group.who]
+        number, n = _main(codes[reference])
+        if n < CORE * max(1, int(reference.sum())) or n <= PARTNERS or pop.echo_weights[number][0] <= 0:
+            return np.zeros(len(group.who))
+        return np.where(codes == number, 8.0, np.where(codes >= 0, -8.0, np.where(group.calls > 1, 5.0, 1.0)))
+
+    def shown(self, pop: Population, who: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Accounts of the commonest exchange."""
+        return np.ones(len(who), bool) if pop.echo is None else most_common(pop.echo[who])
+
+
+def _main(codes: Ints) -> tuple[int, int]:
+    """(the most frequent exchange, how often it occurs)."""
+    known = codes[codes >= 0]
+    if not len(known):
+        return -1, 0
+    tally = np.bincount(known)
+    return int(tally.argmax()), int(tally.max())
+
+
+def with_exchanges(pop: Population, found: Sequence[Exchange]) -> Population:
+    """The population with what its accounts exchange."""
+    of = np.full(len(pop.accounts), -1, np.int64)
+    for number, e in enumerate(found):
+        of[e.who] = number
+    return replace(pop, echo=of, echo_weights=tuple((e.bits, e.text) for e in found))
 
 
 @dataclass(frozen=True)
