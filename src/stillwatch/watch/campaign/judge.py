@@ -61,11 +61,18 @@ def judge(score: Score, harvest: Harvest, threshold: float) -> Judged:
         return Judged(score, harvest, bits, findings, *_no_hand(score, threshold))
     if score.together(threshold) and not score.stands(threshold):
         few = harvest.texts < MIN_CALLS or harvest.interests
+    elif _unread(score):
+        few = not (int(score.group.calls[score.member].sum()) >= MIN_TEXTS and score.weight("quota") >= LEG)
     else:
         few = not harvest.answered
     if few:
         return Judged(score, harvest, bits, findings, *_no_harvest(harvest))
     return Judged(score, harvest, bits, findings)
+
+
+def _unread(score: Score) -> bool:
+    """Whether the log holds so few of the group's prompts that what is asked cannot be judged; then only work dealt out evenly tells a harvest."""
+    return 2 * int(score.group.with_text.sum()) < int(score.group.calls.sum())
 
 
 def _causes(score: Score, harvest: Harvest) -> int:

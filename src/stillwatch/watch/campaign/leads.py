@@ -34,7 +34,8 @@ def hidden(pop: Population, s: Score) -> NDArray[np.int64]:
 
 def worth_a_look(pop: Population, s: Score) -> bool:
     """Whether a group that cannot pass could be a lead."""
-    return int(s.group.texts.sum()) >= MIN_LEAD_TEXTS and len(np.unique(pop.owner[hidden(pop, s)])) >= MIN_OWNERS
+    different = s.group.texts + s.group.calls - s.group.with_text  # what is not known may differ
+    return int(different.sum()) >= MIN_LEAD_TEXTS and len(np.unique(pop.owner[hidden(pop, s)])) >= MIN_OWNERS
 
 
 def likeliest(scores: Sequence[Score], n: int) -> list[Score]:

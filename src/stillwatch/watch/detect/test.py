@@ -96,7 +96,7 @@ def test(people: People, *, thin: bool = False) -> Tested:
         if thin and len(group.who) <= few and (scored.possible(least) or scored.suspicious()):
             tested.thin.append(scored)
         # A group with fewer texts can be part of a campaign, never one by itself, but with partners' word.
-        if pop.partners or int(group.texts.sum()) >= campaign.MIN_TEXTS:
+        if pop.partners or int((group.texts + group.calls - group.with_text).sum()) >= campaign.MIN_TEXTS:
             tested.bits.append(scored.bits)
     tested.lone = campaign.candidates(campaign.lone_streams(by_family), pop)
     # One budget of false alarms: half of it for groups, half for lone accounts.
