@@ -110,3 +110,9 @@ def test_the_stage_builds_the_world_that_build_would(tmp_path: Path) -> None:
     for file in ("accounts.csv", "truth_accounts.csv", "calls.jsonl.gz", "truth_calls.csv.gz"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
     assert len({r["account"] for r in csv.DictReader((tmp_path / "b" / "truth_accounts.csv").open()) if r["campaign"]}) == 30
+
+
+def test_the_documented_prices_are_the_real_ones() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "range.md").read_text()
+    for item in Prices.__struct_fields__:
+        assert f"| `{item}` | {getattr(Prices(), item):g} | {BASIS[item]} |" in text
