@@ -1,8 +1,8 @@
 """What it costs to stay unseen: a search over bundles of evasions with the defence as the oracle.
 
 A bundle is a set of moves, each a change of the plain ring at a price.  The search tries the plain ring, then each move alone from the cheapest, then
-everything at once; where that is unseen it takes moves away, the dearest first, as long as the ring stays unseen; what runs are left go into joining moves
-that did most alone.  It is a search by hand's rules with a bounded number of runs: what it finds is a price at which one can hide, not the least one.
+until one is enough.  Where none is, it tries everything at once and takes moves away, the dearest first, as long as the ring stays unseen.  What runs are left
+go into joining moves that did most alone, where the whole is cheaper than the best so far.  It is a search by hand's rules with a bounded number of runs: what it finds is a price at which one can hide, not the least one.
 """
 
 from __future__ import annotations
@@ -192,7 +192,8 @@ def search(
             if (known := best()) and price((move,)) >= known.per_1000:
                 break
             attempt((move,))
-        _take_away(_of(plain, EVERYTHING), attempt, price)
+        if best() is None:  # a move that is enough alone is cheaper than what is left of everything
+            _take_away(_of(plain, EVERYTHING), attempt, price)
         _join(known_moves, attempt, price, best, tried)
     found = best()
     return Evasion(plain.accounts, len(tried), found, tuple(tried.values()), leaves(with_moves(plain, found.moves)) if found else ())
