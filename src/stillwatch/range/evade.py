@@ -1,8 +1,9 @@
 """What it costs to stay unseen: a search over bundles of evasions with the defence as the oracle.
 
-A bundle is a set of moves, each a change of the plain ring at a price.  The search tries the plain ring, then each move alone from the cheapest, then
-until one is enough.  Where none is, it tries everything at once and takes moves away, the dearest first, as long as the ring stays unseen.  What runs are left
-go into joining moves that did most alone, where the whole is cheaper than the best so far.  It is a search by hand's rules with a bounded number of runs: what it finds is a price at which one can hide, not the least one.
+A bundle is a set of moves, each a change of the plain ring at a price.  The search tries the plain ring, then each move alone from the cheapest until one is
+enough.  Where none is, it tries everything at once and takes moves away, the dearest first, as long as the ring stays unseen.  What runs are left go into
+joining moves that did most alone, where the whole is cheaper than the best so far.  It is a search by hand's rules with a bounded number of runs: what it finds
+is a price at which one can hide, not the least one.
 """
 
 from __future__ import annotations
