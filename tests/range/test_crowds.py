@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from stillwatch.range import SpecError, WorldSpec, build_world, load_spec
-from stillwatch.range.crowds import KINDS, RANGES, Crowd, draw_crowd
+from stillwatch.range.crowds import KINDS, RANGES, Crowd, draw_crowd, ranges_table
 from stillwatch.range.spec import Batch, Benchmark, Chat, Course, Hackathon, Honest, Reseller
 
 NOBODY: dict[str, Any] = {
@@ -172,3 +172,9 @@ def test_a_crowd_that_cannot_be_made_is_refused_with_its_place(tmp_path: Path, t
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(SpecError, match=words):
         load_spec(tmp_path / "bad.toml")
+
+
+def test_the_documented_ranges_are_the_real_ones() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "range.md").read_text()
+    assert all(row in text for row in ranges_table())
+    assert all(f"| `{kind}` |" in text for kind in KINDS)

@@ -11,8 +11,9 @@ import pytest
 from stillwatch.range import SpecError, WorldSpec
 from stillwatch.range.play import LADDER, Outcome, play
 from stillwatch.range.plots import page
+from stillwatch.range.prices import Prices
 from stillwatch.range.ring import Ring
-from stillwatch.range.spec import Batch, Chat, Honest, Play, Prices, Reseller
+from stillwatch.range.spec import Batch, Chat, Honest, Play, Reseller
 
 FEW = Honest(chat=Chat(accounts=15), batch=Batch(companies=1, keys=1, calls=5), reseller=Reseller(users=3))
 SPEC = WorldSpec(name="small", days=8, honest=FEW, campaigns=(Ring(name="ring", accounts=10),), play=Play(budget=300, calls_per_day=5))

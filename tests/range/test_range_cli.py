@@ -23,8 +23,8 @@ days = 4
 accounts = 120
 [[campaigns]]
 name = "ring"
-accounts = 12
-calls = 8
+accounts = 20
+calls = 20
 [play]
 budget = 300
 """
@@ -42,7 +42,7 @@ def test_build_detect_score(spec: Path, tmp_path: Path) -> None:
     world, found = tmp_path / "world", tmp_path / "found"
     built = run.invoke(app, ["range", "build", str(spec), "--out", str(world), "--seed", "5"])
     assert built.exit_code == 0, built.output
-    assert "12 of them in campaigns; seed 5" in built.output
+    assert "20 of them in campaigns; seed 5" in built.output
     assert (
         run.invoke(app, ["detect", str(world / "calls.jsonl.gz"), "--accounts", str(world / "accounts.csv"), "--out", str(found)]).exit_code
         == 0
@@ -65,7 +65,7 @@ def test_play_writes_a_page(spec: Path, tmp_path: Path) -> None:
 
 def test_what_cannot_be_used_is_said_in_a_line(spec: Path, tmp_path: Path) -> None:
     run = CliRunner()
-    spec.write_text(SPEC.replace("accounts = 12\n", 'accounts = "many"\n'))
+    spec.write_text(SPEC.replace("accounts = 20\n", 'accounts = "many"\n'))
     for arguments, words in (
         (["range", "build", str(spec), "--out", str(tmp_path / "w")], "accounts"),
         (["range", "build", str(tmp_path / "none.toml"), "--out", str(tmp_path / "w")], "cannot be read"),

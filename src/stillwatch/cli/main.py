@@ -89,6 +89,7 @@ RANGE: Final = {
     "build": Entry(_HERE + "range", "Build a labelled world: log, sign-up records, truth."),
     "score": Entry(_HERE + "range", "Judge what a defence found in a world."),
     "play": Entry(_HERE + "range", "Let an adversary with a budget play against detect, day by day."),
+    "evade": Entry(_HERE + "range", "Find out what it costs the first campaign of a spec to stay unseen."),
 }
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from stillwatch.range.crowds.kinds import Crowd, crowd_faults
 from stillwatch.range.errors import SpecError
+from stillwatch.range.prices import Prices
 from stillwatch.range.reported import REPORTED, preset
 from stillwatch.range.ring import Ring, ring_faults
 
@@ -137,16 +138,6 @@ class Honest(_Part, frozen=True):
     multihoming: Multihoming = Multihoming()
     crowds: tuple[Crowd, ...] = ()
     vpn: str = "none"  # crowds behind a VPN of 10 to 200 exits: "none" but those that say so, "some" or "all"
-
-
-class Prices(_Part, frozen=True):
-    """What the adversary pays, in dollars.  Defaults are the range's own choice, to be replaced by what a reader's market shows."""
-
-    account: float = 0.5
-    verified_account: float = 5.0
-    card: float = 4.0
-    address: float = 0.3  # a proxy address for the length of the world
-    calls: float = 5.0  # per 1,000 calls, harvest and camouflage alike, at the grey market's tenth of list price
 
 
 class Play(_Part, frozen=True):

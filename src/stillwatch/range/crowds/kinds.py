@@ -100,6 +100,15 @@ def draw_crowd(crowd: Crowd, rng: Random) -> Crowd:
     return msgspec.structs.replace(crowd, name=crowd.name or crowd.kind, **(drawn | given))
 
 
+def ranges_table() -> list[str]:
+    """The ranges as rows of a Markdown table: what holds for every kind, then what each kind has of its own."""
+
+    def words(spans: dict[str, Span]) -> str:
+        return ", ".join(f"{name} {low:g}" if low == high else f"{name} {low:g} to {high:g}" for name, (low, high) in spans.items())
+
+    return [f"| any | {words(_ANY)} |", *(f"| `{kind}` | {words(own)} |" for kind, own in _OWN.items())]
+
+
 def crowd_faults(crowds: tuple[Crowd, ...]) -> list[tuple[str, str]]:
     """(field, what is wrong) for crowds that cannot be made."""
     out, names = [], [c.name or c.kind for c in crowds]
