@@ -18,14 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-#: Different texts that a harvest has at least, and a crowd that nothing else convicts.
+#: Different texts that a harvest has at least.
 MIN_TEXTS: Final = 60
-MIN_TEXTS_CROWD: Final = 100
-#: Pairs of prompts of one account below which interests cannot be judged.
-MIN_PAIRS: Final = 60
+#: Pairs of prompts of one account below which interests cannot be judged, and below which only a clear answer counts.
+MIN_PAIRS: Final = 30
+MANY_PAIRS: Final = 150
 #: Standard deviations from which accounts have interests of their own, and up to which the items are dealt.
 INTERESTS: Final = 4.0
 DEALT: Final = 3.0
+DEALT_OF_FEW: Final = 1.0
 #: Prompts are ordinary where their likeness to other customers' prompts is above this quantile of those customers' own.
 ORDINARY: Final = 0.2
 #: Prompts of a group that are looked at.
@@ -58,13 +59,14 @@ class Background:
 class Harvest:
     """What the prompts of a group's members are like.
 
-    ``sigma`` is None where too few accounts sent several prompts; ``likeness`` the quantile among other customers, None without any to compare with.
+    ``sigma`` is None where too few accounts sent several prompts, ``pairs`` how many pairs it rests on; ``likeness`` the quantile among other customers, None without any to compare with.
     ``mark`` is the technique that stands out most, with its share here and usually.
     """
 
     texts: int  # distinct
     sigma: float | None
     likeness: float | None
+    pairs: int = 0
     mark: str = ""
     shown: float = 0.0
     usual: float = 0.0
@@ -72,7 +74,7 @@ class Harvest:
     @property
     def dealt(self) -> bool:
         """Whether nobody has interests of his own."""
-        return self.sigma is not None and self.sigma <= DEALT
+        return self.sigma is not None and self.sigma <= (DEALT if self.pairs >= MANY_PAIRS else DEALT_OF_FEW)
 
     @property
     def interests(self) -> bool:
@@ -179,7 +181,7 @@ def examine(
         marked: the technique that stands out most, its share here and usually.
     """
     if not len(prompts):
-        return Harvest(texts, None, None, *marked)
+        return Harvest(texts, None, None, 0, *marked)
     codes = np.unique(who, return_inverse=True)[1]
     mine = _unit(_own(_matrix(prompts), codes), others.idf)
     sigma = deck(mine, codes, rng)
@@ -187,4 +189,5 @@ def examine(
     if others.vectors.shape[0] >= 20:
         median = float(np.median(_nearest((mine @ others.vectors.T).toarray())))
         likeness = float((others.likeness < median).mean())
-    return Harvest(texts, sigma, likeness, *marked)
+    sent = np.bincount(codes)
+    return Harvest(texts, sigma, likeness, int((sent * (sent - 1)).sum()) // 2, *marked)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stillwatch.watch.campaign.classes import Finding
-from stillwatch.watch.campaign.harvest import MIN_TEXTS, MIN_TEXTS_CROWD, Harvest
+from stillwatch.watch.campaign.harvest import MIN_TEXTS, Harvest
 from stillwatch.watch.campaign.scoring import LEG, MIN_CALLS, OCCASION_CAP, Score
 
 #: What a cause adds that a common occasion does not bring along; a judgement, not a measured chance.
@@ -77,7 +77,7 @@ def _unread(score: Score) -> bool:
 
 def _causes(score: Score, harvest: Harvest) -> int:
     """Of pool, deck and work, how many speak; the arrival is the occasion itself."""
-    if not harvest.dealt or harvest.texts < MIN_TEXTS_CROWD or score.weight("slices") < 0 or score.occasion < OCCASION_CAP:
+    if not harvest.dealt or harvest.texts < MIN_TEXTS or score.weight("slices") < 0 or score.occasion < OCCASION_CAP:
         return 0
     return 2 + (score.weight("quota") >= LEG or harvest.training)
 

@@ -78,7 +78,8 @@ class Score:
     def crowd(self) -> bool:
         """Whether these accounts arrived together and call from one pool: what an occasion explains, unless nothing they do is their own."""
         arrival = max(self.weight("mail"), self.weight("registration")) >= LEG
-        return arrival and self.pool and self.pure and self.owners >= MIN_CROWD
+        alike = self.group.family is not None or len(self.group.key) >= 3  # a pool alone holds its accounts' camouflage too
+        return alike and arrival and self.pool and self.pure and self.owners >= MIN_CROWD
 
     def possible(self, threshold: float) -> bool:
         """Whether it can be a campaign at this threshold, once its members' texts have been looked at."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Final
 
@@ -145,7 +145,9 @@ def _passing(tested: Tested, pieces: Sequence[campaign.Score], prompts: Prompts)
             if len(known) >= PART * len(members) and not s.pure:
                 continue  # other people's calls, among which some of the campaign's accounts hide
             if len(known) >= PART * len(members):
-                tested.passing.append(campaign.Judged(s, held[known[0]].harvest, s.bits, s.findings))
+                # Only what a class convicts brings in accounts of its own: people who met at one place stand out in mixed company too.
+                own = s if s.stands(tested.threshold) else replace(s, member=s.member & np.isin(s.group.who, known))
+                tested.passing.append(campaign.Judged(own, held[known[0]].harvest, s.bits, s.findings))
             elif sum(w in ahead for w in members) >= PART * len(members):
                 later.append(s)
             else:
