@@ -88,7 +88,7 @@ class Score:
     def suspicious(self) -> bool:
         """Whether it is worth asking partners about: disjoint work, and some evidence of one hand."""
         legs = sum(f.bits >= LEG for f in self.findings if f.question == "hand")
-        return self.of("slices").bits >= 0 and self.bits >= LOCAL_FLOOR and legs >= 1
+        return self.of("slices").bits >= 0 and legs >= 1
 
 
 def together(bits: Sequence[float]) -> float:
