@@ -77,9 +77,14 @@ class Harvest:
         return self.sigma is not None and self.sigma <= (DEALT if self.pairs >= MANY_PAIRS else DEALT_OF_FEW)
 
     @property
+    def own(self) -> bool:
+        """Whether the accounts have interests of their own, ordinary or not."""
+        return self.sigma is not None and self.sigma >= INTERESTS
+
+    @property
     def interests(self) -> bool:
         """Whether the accounts have interests of their own and ask what other customers ask."""
-        return self.sigma is not None and self.sigma >= INTERESTS and self.likeness is not None and self.likeness >= ORDINARY
+        return self.own and self.likeness is not None and self.likeness >= ORDINARY
 
     @property
     def training(self) -> bool:

@@ -64,10 +64,19 @@ def judge(score: Score, harvest: Harvest, threshold: float) -> Judged:
     elif _unread(score):
         few = not (int(score.group.calls[score.member].sum()) >= MIN_TEXTS and score.weight("quota") >= LEG)
     else:
-        few = not harvest.answered
+        few = not harvest.answered or (harvest.own and not score.pool)
+    if hand and score.place and not score.together(threshold):
+        return Judged(score, harvest, bits, findings, *_ONE_ROOF)
     if few:
         return Judged(score, harvest, bits, findings, *_no_harvest(harvest))
     return Judged(score, harvest, bits, findings)
+
+
+#: What is not hidden: cards that several accounts pay with, and one address that most of them call from.
+_ONE_ROOF: Final = (
+    "They pay with the same cards and call from one place: a firm or a school under one roof looks like that, and hides nothing.",
+    "Who pays with these cards, and whose address it is.",
+)
 
 
 def _unread(score: Score) -> bool:
@@ -133,9 +142,9 @@ def _no_hand(score: Score, threshold: float) -> tuple[str, str]:
 def _no_harvest(h: Harvest) -> tuple[str, str]:
     if h.texts < MIN_TEXTS:
         return f"It is small: {h.texts} different texts, {MIN_TEXTS} are needed.", "More of its calls."
-    if h.interests:
+    if h.own:
         return (
-            "The accounts have interests of their own and ask what other customers ask: people who share cards, such as customers of one reseller.",
+            "The accounts have interests of their own: people who share cards, such as customers of one reseller or the staff of a firm.",
             "Who paid with these cards, and for whom.",
         )
     return "Whether it is a harvest could not be judged: too few prompts an account, or none with text.", "Logs that hold the prompts."

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.watch.campaign.classes import LOCAL, MIN_OTHERS, PARTNERS, Finding, Group
-from stillwatch.watch.campaign.classes.network import spread
+from stillwatch.watch.campaign.classes.network import busiest, rotates
 from stillwatch.watch.campaign.classes.slices import slices
 from stillwatch.watch.campaign.classes.traits import predicted
 from stillwatch.watch.campaign.population import MISSING, Population
@@ -39,7 +39,8 @@ class Score:
     """A group's evidence of one hand; ``member`` and ``member_bits`` run over ``group.who``.
 
     ``convicting`` are the bits of the classes that may convict, ``occasion`` those of the classes that only rank, capped.  ``local`` is what the lab's own
-    evidence has beside partners' word, None where nobody was asked.  ``pool``: the members call from many addresses that none of them has to himself.
+    evidence has beside partners' word, None where nobody was asked.  ``pool``: the members draw
+    addresses anew from a pool that they share; ``place``: one address serves most of them.
     """
 
     group: Group
@@ -52,6 +53,7 @@ class Score:
     pure: bool = False
     local: float | None = None
     pool: bool = False
+    place: bool = False
 
     @property
     def bits(self) -> float:
@@ -119,7 +121,7 @@ def score(pop: Population, group: Group, least: float = 0.0) -> Score:
     if pop.partners:
         word = PARTNERS.finding(pop, group, reps)
         findings.append(word)
-        if spread(pop, group.who[reps])[0] > PLACE:
+        if busiest(pop, group.who[reps]) > PLACE:
             # One address that most of them use is a place where people met; that they came together, and from there, is then no word beside partners'.
             occasion = min(OCCASION_CAP, sum(f.bits for f in findings if f.id in ("mail", "quota")))
         local = max(0.0, convicting) + max(0.0, occasion)
@@ -146,8 +148,8 @@ def score(pop: Population, group: Group, least: float = 0.0) -> Score:
     pure = (
         worth and owners >= max(MIN_OWNERS, PURITY * len(reps)) and inside.sum() >= max(MIN_CALLS, PURITY * (inside.sum() + outside.sum()))
     )
-    busiest, each = spread(pop, group.who[member]) if worth else (0.0, 0.0)
     shared = next(f for f in findings if f.id == "network")
+    inside_of = group.who[member] if worth else group.who[:0]
     return Score(
         group=group,
         findings=tuple(findings),
@@ -158,7 +160,8 @@ def score(pop: Population, group: Group, least: float = 0.0) -> Score:
         owners=owners,
         pure=bool(pure),
         local=local,
-        pool=(shared.bits >= LEG or "network" in group.chosen) and busiest <= PLACE and each >= 2,
+        pool=(shared.bits >= LEG or "network" in group.chosen) and rotates(pop, inside_of),
+        place=busiest(pop, inside_of) > PLACE,
     )
 
 

@@ -12,6 +12,8 @@ from stillwatch.watch.campaign.classes.base import CLASS_CAP, MIN_OTHERS, Findin
 from stillwatch.watch.campaign.population import DAY, Population
 from stillwatch.watch.campaign.urn import urn_of_codes
 
+#: Addresses of an account from which on it may be a program that draws them.
+ADDRESSES: Final = 10
 _CHOSEN: Final = Finding(
     "network", 0.0, "Shared internet addresses: they chose these accounts, so they are not counted as evidence again.", assessed=False
 )
@@ -81,11 +83,19 @@ def _firms(pop: Population, who: NDArray[np.int64]) -> bool:
     return bool(own and (pop.created[who] < pop.first[who] - 30 * DAY).all())
 
 
-def spread(pop: Population, who: NDArray[np.int64]) -> tuple[float, float]:
-    """(share of the accounts that used the commonest address, median of distinct addresses an account): a place has one that most use, a pool has none."""
+def busiest(pop: Population, who: NDArray[np.int64]) -> float:
+    """Share of the accounts that used the commonest address: a place has one that most use, a pool has none."""
+    _, codes = pop.addresses(who)
+    return float(np.bincount(codes).max() / len(who)) if len(codes) else 0.0
+
+
+def rotates(pop: Population, who: NDArray[np.int64]) -> bool:
+    """Whether most of the accounts call from a new address nearly every time: at least ``ADDRESSES`` of them, and one for every second call.
+
+    People behind a VPN or a carrier have a few; a proxy pool that a program draws from has none that comes back.
+    """
     if not len(who):
-        return 0.0, 0.0
-    at, codes = pop.addresses(who)
-    if not len(codes):
-        return 0.0, 0.0
-    return float(np.bincount(codes).max() / len(who)), float(np.median(np.bincount(at, minlength=len(who))))
+        return False
+    at, _ = pop.addresses(who)
+    each = np.bincount(at, minlength=len(who))
+    return bool(np.median(each) >= ADDRESSES and np.median(each / np.maximum(pop.calls[who], 1)) >= 0.5)
