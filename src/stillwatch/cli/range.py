@@ -18,7 +18,6 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-import stillwatch
 from stillwatch.cli.console import row, say, stop, stopped
 from stillwatch.range import SpecError, WorldSpec, build_world, load_spec
 from stillwatch.range.evade import Attempt, Evasion, Oracle, Remembered, Seen, Stage, scaled, search, with_moves
