@@ -162,7 +162,7 @@ def _told(console: Console, a: Attempt) -> None:
 def _mark(world: WorldSpec) -> str:
     """World and defence, but not the search, so that answers about another state of either are not used again."""
     told = blake2b(msgspec.json.encode(world), digest_size=12)
-    package = Path(stillwatch.__file__).parent
+    package = Path(__file__).parents[1]
     for source in sorted(p for room in ("records", "watch", "range") for p in (package / room).rglob("*.py") if p.name != "evade.py"):
         told.update(source.read_bytes())
     return told.hexdigest()
