@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.watch.campaign.classes import LOCAL, MIN_OTHERS, PARTNERS, Finding, Group
-from stillwatch.watch.campaign.classes.network import busiest, rotates
+from stillwatch.watch.campaign.classes.network import at_one_place, rotates
 from stillwatch.watch.campaign.classes.slices import slices
 from stillwatch.watch.campaign.classes.traits import predicted
 from stillwatch.watch.campaign.population import MISSING, Population
@@ -30,8 +30,6 @@ MEMBER: Final = 3.0
 LOCAL_FLOOR: Final = 2.5
 #: A crowd that nothing convicts must have so many owners before several causes together may.
 MIN_CROWD: Final = 12
-#: Above this share of accounts on one address, the address is a place (an office, a campus, a carrier) and no pool.
-PLACE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +119,7 @@ def score(pop: Population, group: Group, least: float = 0.0) -> Score:
     if pop.partners:
         word = PARTNERS.finding(pop, group, reps)
         findings.append(word)
-        if busiest(pop, group.who[reps]) > PLACE:
+        if at_one_place(pop, group.who[reps]):
             # One address that most of them use is a place where people met; that they came together, and from there, is then no word beside partners'.
             occasion = min(OCCASION_CAP, sum(f.bits for f in findings if f.id in ("mail", "quota")))
         local = max(0.0, convicting) + max(0.0, occasion)
@@ -161,7 +159,7 @@ def score(pop: Population, group: Group, least: float = 0.0) -> Score:
         pure=bool(pure),
         local=local,
         pool=(shared.bits >= LEG or "network" in group.chosen) and rotates(pop, inside_of),
-        place=busiest(pop, inside_of) > PLACE,
+        place=at_one_place(pop, inside_of),
     )
 
 

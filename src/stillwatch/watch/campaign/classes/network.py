@@ -14,6 +14,8 @@ from stillwatch.watch.campaign.urn import urn_of_codes
 
 #: Addresses of an account from which on it may be a program that draws them.
 ADDRESSES: Final = 10
+#: Share of accounts on one address from which on it is a place.
+PLACE: Final = 0.5
 _CHOSEN: Final = Finding(
     "network", 0.0, "Shared internet addresses: they chose these accounts, so they are not counted as evidence again.", assessed=False
 )
@@ -83,10 +85,12 @@ def _firms(pop: Population, who: NDArray[np.int64]) -> bool:
     return bool(own and (pop.created[who] < pop.first[who] - 30 * DAY).all())
 
 
-def busiest(pop: Population, who: NDArray[np.int64]) -> float:
-    """Share of the accounts that used the commonest address: a place has one that most use, a pool has none."""
-    _, codes = pop.addresses(who)
-    return float(np.bincount(codes).max() / len(who)) if len(codes) else 0.0
+def at_one_place(pop: Population, who: NDArray[np.int64]) -> bool:
+    """Whether one address serves more than ``PLACE`` of the accounts and most of them have few others: an office, a campus, a carrier, and no pool."""
+    at, codes = pop.addresses(who)
+    if not len(codes):
+        return False
+    return bool(np.bincount(codes).max() > PLACE * len(who) and np.median(np.bincount(at, minlength=len(who))) < ADDRESSES)
 
 
 def rotates(pop: Population, who: NDArray[np.int64]) -> bool:

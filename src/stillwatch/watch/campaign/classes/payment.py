@@ -33,7 +33,8 @@ def card_bits(sizes: NDArray[np.int64], rate: float) -> float:
     """
     several = sizes[sizes > 1]
     k, rest = len(several), len(sizes) - len(several)
-    logs = k * np.log2(_RATES / rate) + rest * np.log2((1 - _RATES) / (1 - rate))
+    assumed = np.maximum(_RATES, rate)  # a ring's rate below the honest one would make more of nothing the more honest the log is
+    logs = k * np.log2(assumed / rate) + rest * np.log2((1 - assumed) / (1 - rate))
     top = float(logs.max())
     bits = top + math.log2(float(np.exp2(logs - top).mean()))
     honest = 1.0 / (several - 1.0) - 1.0 / several  # P(size = s | s >= 2), tail 1 / (s - 1)
