@@ -3,7 +3,7 @@
 from stillwatch.watch.campaign.assemble import Ring, apart, calls_until_found, q_values, rings, threshold_bits, unseparated
 from stillwatch.watch.campaign.classes import LOCAL, Finding, Group
 from stillwatch.watch.campaign.classes.echo import Exchange, exchanges, with_exchanges
-from stillwatch.watch.campaign.groups import CROWD, groups, pool_groups
+from stillwatch.watch.campaign.groups import CROWD, card_groups, groups, pool_groups
 from stillwatch.watch.campaign.harvest import MIN_TEXTS, SAMPLE, Background, Harvest, Words, background, examine, words_of
 from stillwatch.watch.campaign.judge import Judged, judge
 from stillwatch.watch.campaign.leads import harvest_bits, hidden, leads, likeliest, worth, worth_a_look
@@ -37,6 +37,7 @@ __all__ = [
     "background",
     "calls_until_found",
     "candidates",
+    "card_groups",
     "describe",
     "examine",
     "exchanges",

@@ -96,7 +96,7 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool)
                 clients=clients,
                 pool=int(columns["pool"][head]) if "pool" in keys else None,
                 echo=int(columns["echo"][head]) if "echo" in keys else None,
-                chosen=frozenset({"network"}) if "pool" in keys else frozenset(),
+                chosen=frozenset({"network"} if "pool" in keys else {"payment"} if "card" in keys else ()),
             )
 
 
@@ -149,6 +149,19 @@ def pool_groups(rows: pa.Table, keys: list[str], pop: Population) -> Iterator[Gr
     tied = rows.append_column("pool", pa.array(label)).filter(pa.array(label >= 0))
     yield from groups(tied, [*keys, "pool"], pop, by_client=False)
     yield from groups(tied, ["pool"], pop, by_client=False)
+
+
+def card_groups(rows: pa.Table, pop: Population) -> Iterator[Group]:
+    """All calls of the accounts on one card, whatever their clients and words: what ties those that share nothing else.
+
+    The card is no evidence then, so these are leads at most.  Arguments as in ``groups``.
+    """
+    codes = pop.payment.codes
+    cards = np.unique(np.stack([codes, pop.owner])[:, codes >= 0], axis=1)
+    owners = np.bincount(cards[0], minlength=len(pop.payment.counts))
+    card = codes[rows.column("who").to_numpy()]
+    tied = rows.append_column("card", pa.array(card)).filter(pa.array((card >= 0) & (owners[card] >= MIN_OWNERS)))
+    yield from groups(tied, ["card"], pop, by_client=False)
 
 
 def part(group: Group, take: NDArray[np.bool_]) -> Group:

@@ -84,6 +84,7 @@ def test(people: People, *, thin: bool = False) -> Tested:
         campaign.groups(by_echo, ["echo"], pop, by_client=False),
         campaign.groups(people.by_harness, HARNESS, pop, by_client=False),
         campaign.pool_groups(people.by_harness, HARNESS, pop),
+        campaign.card_groups(people.by_harness, pop),
     ):
         scored = campaign.score(pop, group, least)
         # There may be a million groups; only those that can still pass or be leads are kept whole.
@@ -134,7 +135,7 @@ def _passing(tested: Tested, pieces: Sequence[campaign.Score], prompts: Prompts)
 
     Groups whose members larger ones have too wait for those to be judged, so that the texts of each round are read in one go and most groups never need any.
     """
-    waiting = sorted(pieces, key=lambda s: (s.group.pool is not None, -s.owners, -round(s.bits, 6), s.group.key))
+    waiting = sorted(pieces, key=lambda s: (s.group.pool is not None, not s.pure, -s.owners, -round(s.bits, 6), s.group.key))
     held: dict[int, campaign.Judged] = {}
     failed: list[campaign.Judged] = []
     while waiting:
