@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from stillwatch.watch.campaign.harvest import Harvest, background, deck, examine, words_of
+from stillwatch.watch.campaign.harvest import Harvest, background, deck, examine, without_phrases, words_of
 
 TOPICS = [
     "boat sail harbour keel mast wind",
@@ -59,6 +59,29 @@ def test_an_accounts_own_wording_is_no_interest(rng: np.random.Generator) -> Non
     assert found.dealt
 
 
+def test_a_wrapper_of_its_own_in_half_of_an_accounts_prompts_is_no_interest(rng: np.random.Generator) -> None:
+    others = [prompt(rng, int(rng.integers(4))) for _ in range(300)]
+    who = [w for w in range(20) for _ in range(12)]
+    sent = [prompt(rng, int(rng.integers(4)), f"o{w} p{w} q{w} r{w} s{w}" if i % 2 else "") for i, w in enumerate(who)]
+    assert looked_at(sent, who, others).dealt
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.lists(st.integers(0, 3), max_size=9)), min_size=1, max_size=12))
+def test_phrases_agree_with_their_slow_twin(made: list[tuple[int, list[int]]]) -> None:
+    who = np.unique([w for w, _ in made], return_inverse=True)[1]
+    prompts = [np.array(p, np.int64) for _, p in made]
+    got = without_phrases(prompts, who)
+    for w, p, left in zip(who, prompts, got, strict=True):
+        mine = [q.tolist() for q, v in zip(prompts, who, strict=True) if v == w]
+        dropped = set()
+        for i in range(len(p) - 3):
+            phrase = p[i : i + 4].tolist()
+            often = sum(any(q[j : j + 4] == phrase for j in range(len(q) - 3)) for q in mine)
+            if often >= max(3, 0.2 * len(mine)):
+                dropped |= set(range(i, i + 4))
+        assert left.tolist() == [x for i, x in enumerate(p.tolist()) if i not in dropped]
+
+
 def test_too_few_prompts_say_nothing(rng: np.random.Generator) -> None:
     found = looked_at([prompt(rng, 0) for _ in range(70)], list(range(70)), [prompt(rng, 1) for _ in range(100)])
     assert found.sigma is None
@@ -88,6 +111,6 @@ def test_the_deck_agrees_with_its_slow_twin(seed: int, accounts: int, each: int)
 
 
 def test_words_are_the_same_in_any_script_and_process() -> None:
-    assert words_of("Bread bread BREAD").tolist() == words_of("bread").tolist()
+    assert words_of("Bread bread BREAD").tolist() == words_of("bread").tolist() * 3
     assert len(words_of("面包和水")) == 4
     assert len(words_of("")) == 0

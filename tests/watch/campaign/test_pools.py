@@ -96,16 +96,16 @@ def test_a_household_or_a_carrier_is_no_pool() -> None:
 def test_two_rings_with_one_tool_are_two() -> None:
     honest = [person(k) for k in range(200)]
     both = [
-        person(200 + k, created_at=NOW - 0.1 * k * DAY, payment_ref=f"ring{k // 4}", mail_shape=("x99", "y7")[k // 12], verified=False) for k in range(24)
+        person(200 + k, created_at=NOW - 0.1 * k * DAY, payment_ref=f"ring{k // 4}", mail_shape=("x99", "y7")[k // 20], verified=False) for k in range(40)
     ]  # fmt: skip
-    places = [[f"pool{k // 12}-{k % 4}", f"pool{k // 12}-{(k + 1) % 4}"] for k in range(24)]
+    places = [[f"pool{k // 20}-{k % 4}", f"pool{k // 20}-{(k + 1) % 4}"] for k in range(40)]
     pop = population(honest + both, [[f"home{k}"] for k in range(200)] + places)
-    (group,) = groups(rows(list(range(200, 224)), client=7), KEYS, pop, by_client=False)
+    (group,) = groups(rows(list(range(200, 240)), client=7), KEYS, pop, by_client=False)
     whole = score(pop, group)
     assert judged(whole).passes
     found = rings([judged(piece) for piece in apart(pop, whole, 20.0)])
-    assert sorted(min(r.accounts) for r in found) == [200, 212]
-    assert sum(len(r.accounts) for r in found) == 24
+    assert sorted(min(r.accounts) for r in found) == [200, 220]
+    assert sum(len(r.accounts) for r in found) == 40
 
 
 def test_a_few_of_a_ring_among_many_honest_people_accuse_nobody() -> None:

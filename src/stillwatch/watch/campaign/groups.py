@@ -158,9 +158,9 @@ def card_groups(rows: pa.Table, pop: Population) -> Iterator[Group]:
     """
     codes = pop.payment.codes
     cards = np.unique(np.stack([codes, pop.owner])[:, codes >= 0], axis=1)
-    owners = np.bincount(cards[0], minlength=len(pop.payment.counts))
+    tying = np.flatnonzero(np.bincount(cards[0]) >= MIN_OWNERS)
     card = codes[rows.column("who").to_numpy()]
-    tied = rows.append_column("card", pa.array(card)).filter(pa.array((card >= 0) & (owners[card] >= MIN_OWNERS)))
+    tied = rows.append_column("card", pa.array(card)).filter(pa.array(np.isin(card, tying)))
     yield from groups(tied, ["card"], pop, by_client=False)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -29,6 +30,8 @@ DEALT: Final = 3.0
 DEALT_OF_FEW: Final = 1.0
 #: Prompts are ordinary where their likeness to other customers' prompts is above this quantile of those customers' own.
 ORDINARY: Final = 0.2
+#: Words in a row that make a phrase.
+PHRASE: Final = 4
 #: Prompts of a group that are looked at.
 SAMPLE: Final = 480
 _DEALINGS: Final = 30
@@ -40,10 +43,48 @@ Words = NDArray[np.int64]
 
 
 def words_of(text: str) -> Words:
-    """Hashes of the distinct words of a prompt, ascending; the same in every process."""
-    found = set(_WORD.findall(text.lower()[:20_000]))
-    made = (int.from_bytes(blake2b(w.encode("utf-8", "replace"), digest_size=4).digest(), "little") % _ROOM for w in found)
-    return np.unique(np.fromiter(made, np.int64, len(found)))
+    """Hashes of the words of a prompt, in their order; the same in every process."""
+    found = _WORD.findall(text.lower()[:20_000])
+    return np.fromiter((_word(w) for w in found), np.int64, len(found))
+
+
+@lru_cache(maxsize=1 << 17)
+def _word(word: str) -> int:
+    return int.from_bytes(blake2b(word.encode("utf-8", "replace"), digest_size=4).digest(), "little") % _ROOM
+
+
+def without_phrases(prompts: Sequence[Words], who: NDArray[np.int64]) -> list[Words]:
+    """The prompts without phrases that come back in an account's prompts: a wrapper of its own is no interest.
+
+    A phrase is ``PHRASE`` words in a row; it comes back if it stands in at least three of the account's prompts and in a fifth of them.
+
+    Args:
+        prompts: words in their order.
+        who: [prompts] account codes from 0.
+    """
+    sizes = np.array([len(p) for p in prompts], np.int64)
+    if not sizes.sum():
+        return list(prompts)
+    words, of = np.concatenate(prompts), np.repeat(np.arange(len(prompts)), sizes)
+    n = len(words) - PHRASE + 1
+    if n < 1:
+        return list(prompts)
+    grams = np.zeros(n, np.uint64)
+    for i in range(PHRASE):
+        grams = grams * np.uint64(0x9E3779B97F4A7C15) + words[i : i + n].astype(np.uint64)
+    at = np.flatnonzero(of[:n] == of[PHRASE - 1 :])  # phrases do not reach over the end of a prompt
+    phrase = np.unique(grams[at], return_inverse=True)[1].astype(np.int64)
+    count = int(phrase.max(initial=0)) + 1
+    seen = np.unique(of[at] * count + phrase)  # each phrase once a prompt
+    own, often = np.unique(who[seen // count] * count + seen % count, return_counts=True)
+    sent = np.bincount(who)
+    standing = own[often >= np.maximum(3, 0.2 * sent[own // count])]
+    hit = at[np.isin(who[of[at]] * count + phrase, standing)]
+    keep = np.ones(len(words), bool)
+    for i in range(PHRASE):
+        keep[hit + i] = False
+    ends = np.cumsum(np.bincount(of[keep], minlength=len(prompts)))
+    return np.split(words[keep], ends[:-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +144,17 @@ def background(prompts: Sequence[Words]) -> Background:
     """What other customers' prompts are like, from a sample of one each."""
     count = np.zeros(_ROOM)
     for p in prompts:
-        count[p] += 1
+        count[np.unique(p)] += 1
     idf = np.log((len(prompts) + 1) / (count + 1))
     vectors = _unit(_matrix(prompts), idf)
     return Background(idf, vectors, _nearest((vectors @ vectors.T).toarray() - np.eye(len(prompts))) if len(prompts) else np.zeros(0))
 
 
 def _matrix(prompts: Sequence[Words]) -> csr_array:
+    """Which words stand in each prompt."""
+    prompts = [np.unique(p) for p in prompts]
     ends = np.cumsum([0, *(len(p) for p in prompts)])
-    columns = np.concatenate(prompts) if len(prompts) else np.zeros(0, np.int64)
+    columns = np.concatenate(prompts) if prompts else np.zeros(0, np.int64)
     return csr_array((np.ones(len(columns)), columns, ends), shape=(len(prompts), _ROOM))
 
 
@@ -188,7 +231,7 @@ def examine(
     if not len(prompts):
         return Harvest(texts, None, None, 0, *marked)
     codes = np.unique(who, return_inverse=True)[1]
-    mine = _unit(_own(_matrix(prompts), codes), others.idf)
+    mine = _unit(_own(_matrix(without_phrases(prompts, codes)), codes), others.idf)
     sigma = deck(mine, codes, rng)
     likeness = None
     if others.vectors.shape[0] >= 20:

@@ -46,7 +46,7 @@ def likeliest(scores: Sequence[Score], n: int) -> list[Score]:
 def _before(s: Score) -> float:
     """Bits of one hand, a template in common, and size."""
     size = min(2.0, math.log2(max(1, int(s.group.texts.sum())) / MIN_TEXTS))
-    return s.bits + (4.0 if s.group.family is not None else 0.0) + size + s.weight("slices") / 4
+    return s.bits + (4.0 if s.group.family is not None or s.group.chosen else 0.0) + size + s.weight("slices") / 4
 
 
 def harvest_bits(h: Harvest) -> float:
