@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.share.hub.conftest import Exchange
@@ -73,6 +73,7 @@ BODIES = (
     BODIES,
     st.sampled_from(["a", "reader", "operator", None]),
 )
+@example("GET", "/%0A", [], {}, b"", "a")
 def test_never_a_500(
     served_client: Any, method: str, path: str, query: list[tuple[str, str]], headers: dict[str, str], body: bytes, who: str | None
 ) -> None:

@@ -7,7 +7,22 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillwatch.watch.campaign import Harvest, Judged, Score, apart, describe, groups, judge, owners, pool_groups, rings, score
+from stillwatch.watch.campaign import (
+    Harvest,
+    Judged,
+    Score,
+    apart,
+    card_groups,
+    describe,
+    groups,
+    joined,
+    judge,
+    of_cards,
+    owners,
+    pool_groups,
+    rings,
+    score,
+)
 from stillwatch.watch.campaign.groups import CROWD, components
 from stillwatch.watch.campaign.population import Population
 
@@ -122,3 +137,20 @@ def test_mail_names_at_own_domains_say_nothing() -> None:
     pop = population(people, [[f"home{k}"] for k in range(110)])
     assert (pop.mail_shape.codes[100:] == -1).all()
     assert (pop.mail_shape.codes[:100] >= 0).all()
+
+
+def test_accounts_of_several_cards_are_one_lead_together() -> None:
+    people = [person(k) for k in range(200)] + [person(200 + k, payment_ref=f"bought{k // 4}") for k in range(16)]
+    pop = population(people, [[f"home{k}"] for k in range(216)])
+    cards = list(card_groups(rows(list(range(216))), pop))
+    assert [g.who.tolist() for g in cards] == [list(range(at, at + 4)) for at in range(200, 216, 4)]
+    like = [judge(score(pop, g), DEALT, 20.0) for g in cards] + [
+        judge(score(pop, cards[0]), Harvest(texts=200, sigma=12.0, likeness=0.5), 20.0)
+    ]
+    assert [j.score.group for j in of_cards(like)] == cards  # people with interests of their own are not taken in
+    together = score(pop, joined(cards))
+    assert together.group.who.tolist() == list(range(200, 216))
+    assert together.group.calls.sum() == sum(int(g.calls.sum()) for g in cards)
+    assert not together.of("payment").assessed
+    assert "16 accounts pay with 4 cards" in together.of("payment").text
+    assert not judge(together, DEALT, 5.0).passes

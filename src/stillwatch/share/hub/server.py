@@ -119,6 +119,7 @@ class Hub:
             return Response(taxii.error_body(status, titles.get(status, "Error")), status, headers, MEDIA)
 
         app = Starlette(routes=routes, lifespan=life, exception_handlers={HTTPException: wrong})
+        app.router.redirect_slashes = False  # _Slashed sees to it; Starlette's own sends a path with a line break in circles
         return _Slashed(app)
 
     def _route(self, path: str, get: Any, *, post: Any = None, delete: Any = None) -> Route:

@@ -167,7 +167,9 @@ class KeyHolder:
             Route("/evaluate/{trait}/{epoch}/", self._evaluate, methods=["POST"]),
             Route("/health/", lambda _: _answer(200, {"status": "ok"})),
         ]
-        return Starlette(routes=routes)
+        app = Starlette(routes=routes)
+        app.router.redirect_slashes = False  # a path with a line break would be sent in circles
+        return app
 
     async def _member(self, request: Request) -> str | None:
         token = read_authorization(request.headers.get("authorization"))

@@ -3,10 +3,10 @@
 from stillwatch.watch.campaign.assemble import Ring, apart, calls_until_found, q_values, rings, threshold_bits, unseparated
 from stillwatch.watch.campaign.classes import LOCAL, Finding, Group
 from stillwatch.watch.campaign.classes.echo import Exchange, exchanges, with_exchanges
-from stillwatch.watch.campaign.groups import CROWD, card_groups, groups, pool_groups
+from stillwatch.watch.campaign.groups import CROWD, card_groups, groups, joined, pool_groups
 from stillwatch.watch.campaign.harvest import MIN_TEXTS, SAMPLE, Background, Harvest, Words, background, examine, words_of
 from stillwatch.watch.campaign.judge import Judged, judge
-from stillwatch.watch.campaign.leads import harvest_bits, hidden, leads, likeliest, worth, worth_a_look
+from stillwatch.watch.campaign.leads import harvest_bits, hidden, leads, likeliest, of_cards, worth, worth_a_look
 from stillwatch.watch.campaign.owners import owners
 from stillwatch.watch.campaign.population import DAY, Population, describe
 from stillwatch.watch.campaign.scoring import LEG, MIN_CALLS, Score, score
@@ -44,10 +44,12 @@ __all__ = [
     "groups",
     "harvest_bits",
     "hidden",
+    "joined",
     "judge",
     "leads",
     "likeliest",
     "lone_streams",
+    "of_cards",
     "owners",
     "pool_groups",
     "q_values",

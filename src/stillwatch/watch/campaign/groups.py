@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import pairwise
@@ -24,6 +24,7 @@ CROWD: Final = 256
 GIANT: Final = 0.2
 
 _FIELDS: Final = ("who", "calls", "repeated", "texts", "with_text", "first", "last")
+_ARRAYS: Final = (*_FIELDS, "clients")
 
 
 def _runs(keys: list[NDArray[np.int64]]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
@@ -164,7 +165,14 @@ def card_groups(rows: pa.Table, pop: Population) -> Iterator[Group]:
     yield from groups(tied, ["card"], pop, by_client=False)
 
 
+def joined(some: Sequence[Group]) -> Group:
+    """Groups without accounts in common as one; the first names it."""
+    order = np.argsort(np.concatenate([g.who for g in some]), kind="stable")
+    arrays: dict[str, Any] = {c: np.concatenate([getattr(g, c) for g in some])[order] for c in _ARRAYS}
+    return replace(some[0], client=None, **arrays)
+
+
 def part(group: Group, take: NDArray[np.bool_]) -> Group:
     """The group without the accounts that ``take`` [who] leaves out."""
-    arrays = {c: getattr(group, c)[take] for c in ("who", "calls", "repeated", "texts", "with_text", "first", "last", "clients")}
+    arrays: dict[str, Any] = {c: getattr(group, c)[take] for c in _ARRAYS}
     return replace(group, **arrays)

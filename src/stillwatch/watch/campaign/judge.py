@@ -34,7 +34,7 @@ def judge(score: Score, harvest: Harvest, threshold: float) -> Judged:
     """Put the answers together.
 
     A class that may convict carries a campaign by itself.  Without one, an occasion (a launch, a class, a VPN) must be ruled out by what it does not bring
-    along: accounts that arrived together, call from one pool of addresses, have no interests of their own, and work equally or for training material.
+    along: accounts that signed up alike, call from one pool of addresses, have no interests of their own, and work equally or for training material.
     """
     findings = (*score.findings, *_harvest_findings(harvest))
     hand = score.stands(threshold) or score.together(threshold)
@@ -45,7 +45,7 @@ def judge(score: Score, harvest: Harvest, threshold: float) -> Judged:
             Finding(
                 "causes",
                 CAUSE * causes,
-                "More than one occasion: they arrived together, share a pool of addresses, have no interests of their own, and work equally or ask for "
+                "More than one occasion: they signed up alike (day or mail), share a pool of addresses, have no interests of their own, and work equally or ask for "
                 "training material.  Each is worth a fixed 4 bits, which is a judgement and not a measured chance.",
                 cap=CAUSE * 3,
             ),

@@ -21,6 +21,8 @@ LEAST_WORTH: Final = 2.0
 MOST: Final = 200
 #: Bits of one hand that count at most, so that what is no harvest does not come first.
 HAND_MOST: Final = 8.0
+#: What one card for several people who share no home is worth as a lead: about one in fifty honest cards serves several accounts.
+CARD: Final = 5.0
 #: A group that better leads or campaigns have to this share says nothing new.
 _SAID: Final = 0.5
 
@@ -39,14 +41,22 @@ def worth_a_look(pop: Population, s: Score) -> bool:
 
 
 def likeliest(scores: Sequence[Score], n: int) -> list[Score]:
-    """The ``n`` groups to look at first, by what is known without their texts."""
-    return sorted(scores, key=lambda s: (-_before(s), s.group.key))[:n]
+    """The ``n`` groups to look at first, by what is known without their texts; a third of them is kept for accounts that only a card ties."""
+    ranked = sorted(scores, key=lambda s: (-_before(s), s.group.key))
+    tied = [s for s in ranked if "payment" in s.group.chosen][: n // 3]
+    rest = [s for s in ranked if "payment" not in s.group.chosen][: n - len(tied)]
+    return sorted(tied + rest, key=lambda s: (-_before(s), s.group.key))
 
 
 def _before(s: Score) -> float:
     """Bits of one hand, a template in common, and size."""
     size = min(2.0, math.log2(max(1, int(s.group.texts.sum())) / MIN_TEXTS))
-    return s.bits + (4.0 if s.group.family is not None or s.group.chosen else 0.0) + size + s.weight("slices") / 4
+    return _hand(s) + (4.0 if s.group.family is not None or s.group.chosen else 0.0) + size + s.weight("slices") / 4
+
+
+def _hand(s: Score) -> float:
+    """Bits of one hand; a card that chose the accounts is no evidence, but worth a look."""
+    return s.bits + (CARD if "payment" in s.group.chosen else 0.0)
 
 
 def harvest_bits(h: Harvest) -> float:
@@ -59,10 +69,13 @@ def harvest_bits(h: Harvest) -> float:
 def worth(j: Judged) -> float:
     """How much a lead is worth looking at, in bits that only rank."""
     s = j.score
-    tied = (
-        0.0 if s.group.family is not None or s.convicting > 0 or s.group.pool is not None else -4.0
-    )  # one client alone is what strangers share
-    return min(HAND_MOST, s.bits) + harvest_bits(j.harvest) + max(-10.0, s.weight("slices") / 4) + tied
+    tied = 0.0 if s.group.family is not None or s.convicting > 0 or s.group.chosen else -4.0  # one client alone is what strangers share
+    return min(HAND_MOST, _hand(s)) + harvest_bits(j.harvest) + max(-10.0, s.weight("slices") / 4) + tied
+
+
+def of_cards(failed: Sequence[Judged]) -> list[Judged]:
+    """Groups that one card each chose, where they look like a harvest: one operator has many cards, so they are looked at together too."""
+    return [j for j in failed if "payment" in j.score.group.chosen and harvest_bits(j.harvest) >= 0]
 
 
 def leads(pop: Population, failed: Sequence[Judged], taken: Collection[int]) -> list[Judged]:

@@ -76,7 +76,7 @@ class Score:
         return own and self.bits >= threshold and self.pure and self.weight("partners") >= LEG
 
     def crowd(self) -> bool:
-        """Whether these accounts arrived together and call from one pool: what an occasion explains, unless nothing they do is their own."""
+        """Whether these accounts signed up alike and call from one pool: what an occasion explains, unless nothing they do is their own."""
         arrival = max(self.weight("mail"), self.weight("registration")) >= LEG
         alike = self.group.family is not None or len(self.group.key) >= 3  # a pool alone holds its accounts' camouflage too
         return alike and arrival and self.pool and self.pure and self.owners >= MIN_CROWD

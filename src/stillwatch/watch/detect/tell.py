@@ -81,7 +81,8 @@ def _leads(tested: Tested) -> tuple[Lead, ...]:
         s, g = j.score, j.score.group
         names = tuple(pop.accounts[w] for w in campaign.hidden(pop, s).tolist())
         hand = round(s.bits, 1)
-        said = [f.text for f in sorted(j.findings, key=lambda f: -f.bits) if f.bits >= campaign.LEG or f.id in ("deck", "breadth")]
+        told = {"deck", "breadth", *g.chosen}
+        said = [f.text for f in sorted(j.findings, key=lambda f: -f.bits) if f.bits >= campaign.LEG or f.id in told]
         out.append(
             Lead(
                 id=f"l-{blake2b(chr(0).join(names).encode('utf-8', 'replace'), digest_size=5).hexdigest()}",

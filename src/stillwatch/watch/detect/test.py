@@ -109,10 +109,23 @@ def test(people: People, *, thin: bool = False) -> Tested:
     failed = _passing(tested, pieces, prompts)
     tested.rings = campaign.rings(tested.passing)
     taken = frozenset(w for r in tested.rings for w in r.accounts)
-    likely = campaign.likeliest(others, LEADS)
-    failed += [campaign.judge(s, h, tested.threshold) for s, h in zip(likely, prompts.harvests(likely, LEAD_SAMPLE), strict=True)]
+    failed += _look(tested, [s for s in others if taken.isdisjoint(s.group.who.tolist()) or "payment" not in s.group.chosen], prompts)
     tested.leads = campaign.leads(pop, failed, taken)
     return tested
+
+
+def _look(tested: Tested, others: Sequence[campaign.Score], prompts: Prompts) -> list[campaign.Judged]:
+    """Look at the texts of the groups that are likeliest to be worth a person's look; those of several cards once more together."""
+    likely = campaign.likeliest(others, LEADS)
+    looked = [campaign.judge(s, h, tested.threshold) for s, h in zip(likely, prompts.harvests(likely, LEAD_SAMPLE), strict=True)]
+    cards = campaign.of_cards(looked)
+    if len(cards) < 2:
+        return looked
+    together = campaign.score(tested.people.pop, campaign.joined([j.score.group for j in cards]))
+    (harvest,) = prompts.harvests([together], LEAD_SAMPLE)
+    if campaign.harvest_bits(harvest) < 0:
+        return looked
+    return [j for j in looked if j not in cards] + [campaign.judge(together, harvest, tested.threshold)]
 
 
 def _exchanges(people: People, prints: Frame) -> pa.Table:

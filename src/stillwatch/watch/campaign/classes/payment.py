@@ -59,7 +59,8 @@ class Payment:
     def finding(self, pop: Population, group: Group, reps: NDArray[np.intp]) -> Finding:
         """Bits of the group's cards; accounts of one owner count once."""
         if "payment" in group.chosen:
-            text = "Payment fingerprint: it chose these accounts, so it is not counted as evidence again."
+            cards = len(np.unique(pop.payment.codes[group.who]))
+            text = f"Payment fingerprint: {len(group.who)} accounts pay with {cards} card{'s' if cards > 1 else ''}; that chose them, so it is not counted as evidence again."
             return Finding(self.id, 0.0, text, assessed=False)
         t, everybody = pop.payment, pop.payment.codes[group.who]
         codes = everybody[reps]
