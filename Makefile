@@ -32,7 +32,7 @@ demo: $(VENV)/run.stamp
 	$(BIN)/stillwatch pool demo --out demo/pool
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
