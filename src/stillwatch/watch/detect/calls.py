@@ -81,10 +81,10 @@ class _Files:
         return self._names[at] if at >= 0 else ""
 
 
-def prompts(calls: Frame, engine: Engine) -> tuple[int, int]:
-    """(calls, calls whose text is known)."""
-    row = engine.fetch(link.with_prompt(calls)).to_pylist()[0]
-    return int(row["calls"]), int(row["with_text"] or 0)
+def known(calls: Frame, engine: Engine) -> tuple[int, int, int]:
+    """(calls, calls whose text is known, calls whose answer is)."""
+    row = engine.fetch(link.known(calls)).to_pylist()[0]
+    return int(row["calls"]), int(row["with_text"] or 0), int(row["with_answer"] or 0)
 
 
-__all__ = ["each_once", "prompts"]
+__all__ = ["each_once", "known"]

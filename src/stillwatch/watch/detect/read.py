@@ -18,7 +18,7 @@ from stillwatch.records import ACCOUNTS, SKETCHES, Notice
 from stillwatch.store import Engine, Source, Spool, View, alone_in, private_folder
 from stillwatch.watch.campaign import DAY
 from stillwatch.watch.detect import custody
-from stillwatch.watch.detect.calls import each_once, prompts
+from stillwatch.watch.detect.calls import each_once, known
 from stillwatch.watch.evidence import unknown_fields
 from stillwatch.watch.intake import Identity, IntakeError, Quarantine, Reader, expand, few_prompts, load_or_create_key, read_accounts
 from stillwatch.watch.link.steps import Frame
@@ -169,9 +169,10 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     told = few_prompts(reader.tally.calls, reader.tally.with_text, reader.tally.without)
     notices[:0] = [Notice("intake", n) for n in reader.notices if told is None or n != str(told)]
     # A state holds more than was read now, so what is missing is counted over all of it.
-    whole, with_text = prompts(calls, engine)
+    whole, with_text, with_answer = known(calls, engine)
     if (first := few_prompts(whole, with_text, reader.tally.without)) is not None:
         notices.insert(0, first)
     else:
         notices += unknown_fields({"text": whole - with_text}, calls=whole, accounts=0)
+    notices += unknown_fields({"answer": whole - with_answer}, calls=whole, accounts=0)
     return Read(settings, progress, now, identity, quarantine, spool, engine, calls, accounts, view, notices, inputs)

@@ -11,6 +11,11 @@ from stillwatch.watch.evidence.words import count, part
 #: Field -> what it is counted over, what is missing, what goes unseen.
 _FIELDS: Final = {
     "text": ("calls", "No prompt can be read in", "A ring that only its prompts tie together goes unseen there."),
+    "answer": (
+        "calls",
+        "No answer is known of",
+        "A ring that nothing ties together but answers that come back in its prompts goes unseen there.",
+    ),
     "payment": ("accounts", "No card or other payment is known of", "Of a ring among them, shared cards stay unseen."),
     "mail": ("accounts", "No mail address is known of", "Of a ring among them, a common mail domain or pattern stays unseen."),
     "registration": (
@@ -31,7 +36,7 @@ def unknown_fields(unknown: Mapping[str, int], *, calls: int, accounts: int) -> 
     """A notice for each field that is not known of every call or account.
 
     Args:
-        unknown: of how many it is not known, by field: text (calls), payment, mail, registration, network, verification (accounts).
+        unknown: of how many it is not known, by field: text, answer (calls), payment, mail, registration, network, verification (accounts).
         calls: calls of the log.
         accounts: accounts of the log.
     """

@@ -10,6 +10,7 @@ from stillwatch.watch.link.steps import (
     family_calls,
     family_spread,
     harness_calls,
+    known,
     loose_keys,
     mail_of,
     print_calls,
@@ -19,7 +20,6 @@ from stillwatch.watch.link.steps import (
     streams,
     unanswered_keys,
     with_owner,
-    with_prompt,
     with_users,
 )
 
@@ -34,6 +34,7 @@ __all__ = [
     "family_spread",
     "group_prints",
     "harness_calls",
+    "known",
     "loose_keys",
     "mail_of",
     "print_calls",
@@ -44,6 +45,5 @@ __all__ = [
     "streams",
     "unanswered_keys",
     "with_owner",
-    "with_prompt",
     "with_users",
 ]

@@ -78,9 +78,12 @@ def repeats(calls: Frame, repeated: Frame) -> Frame:
     return ranked.join(kept.select("call"), on="call", how="anti").select("call", "call_id")
 
 
-def with_prompt(calls: Frame) -> Frame:
-    """calls, with_text: one row, the number of calls and of those whose text is known."""
-    return calls.select(nw.len().alias("calls"), (nw.col("text") != 0).cast(nw.Int64).sum().alias("with_text"))
+def known(calls: Frame) -> Frame:
+    """calls, with_text, with_answer: one row, the number of calls and of those whose text and whose answer is known."""
+    text, answer = nw.col("text") != 0, ~nw.col("answer_prints").is_null()
+    return calls.select(
+        nw.len().alias("calls"), text.cast(nw.Int64).sum().alias("with_text"), answer.cast(nw.Int64).sum().alias("with_answer")
+    )
 
 
 def with_owner(calls: Frame, owners: Frame) -> Frame:

@@ -40,8 +40,9 @@ DENSE: Final = 400
 CAP: Final = CLASS_CAP
 #: Share of a group's owners that one exchange must have before its weight is the group's.
 CORE: Final = 1 / 3
-#: Accounts of a group that take part, at least so many, for the others in it to belong too.
+#: So many accounts of a group must take part, with so many of its calls each (median), for the others in it to belong too.
 MANY: Final = 8
+OFTEN: Final = 4
 #: Of pairs of unrelated customers at least this share exchange an answer by chance, however few are seen to.
 FLOOR: Final = 1e-5
 #: Share of returning answers that come home: at least this among people; the alternatives, beside an even deal over the accounts.
@@ -77,8 +78,12 @@ class Echo:
         number, n = _main(codes[reference])
         if n < CORE * max(1, int(reference.sum())) or n <= PARTNERS or pop.echo_weights[number][0] <= 0:
             return np.zeros(len(group.who))
-        beside = n >= MANY  # a few of a ring meet a stranger in any question that many ask
-        return np.where(codes == number, 8.0, np.where(codes >= 0, -8.0, np.where(beside & (group.calls > 1), 5.0, 0.0)))
+        # A tool's wording is used again and again by many of a ring; in a question that many ask, a few of a ring meet strangers.
+        beside = n >= MANY and np.median(group.calls[codes == number]) >= OFTEN
+        apart = float(
+            np.log2((codes[reference] != number).sum() + 0.5) - np.log2(reference.sum() + 1)
+        )  # nearly all who do not take part are others
+        return np.where(codes == number, 8.0, np.where(codes >= 0, -8.0, np.where(beside & (group.calls > 1), 5.0, apart)))
 
     def shown(self, pop: Population, who: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Accounts of the commonest exchange."""

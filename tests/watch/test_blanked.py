@@ -1,0 +1,116 @@
+"""More knowledge never makes the answer worse: a column that is not known takes no ring away without a word, and accuses nobody."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from stillwatch.range import build_world, load_spec, small_world
+from stillwatch.range.spec import Chat
+from stillwatch.records import Case
+from stillwatch.watch.flow import Progress, Settings, detect
+
+NOW = 1.8e9
+SPECS = Path(__file__).parents[2] / "specs"
+
+
+def _everywhere(*names: str) -> Callable[[dict[str, Any]], None]:
+    def blank(call: dict[str, Any]) -> None:
+        for name in names:
+            for holder in (call, call["metadata"]):
+                if name in holder:
+                    holder[name] = None
+
+    return blank
+
+
+def _redacted(call: dict[str, Any]) -> None:
+    for message in call["messages"]:
+        message["content"] = "redacted-by-litellm"
+    call["response"] = None
+
+
+#: Column of the log -> (how a gateway leaves it out, the notice that says so, where a field that nobody asks for has none).
+LOG: dict[str, tuple[Callable[[dict[str, Any]], None], str | None]] = {
+    "messages": (_redacted, "no-text"),
+    "response": (_everywhere("response"), "unknown-answer"),
+    "user_agent": (_everywhere("user_agent"), None),
+    "model_parameters": (_everywhere("model_parameters"), None),
+    "address": (_everywhere("requester_ip_address"), "unknown-network"),
+    "mail": (_everywhere("user_api_key_user_email"), None),
+    "organisation": (_everywhere("user_api_key_org_id", "user_api_key_team_id"), None),
+    "end user": (_everywhere("end_user", "user_api_key_end_user_id"), None),
+}
+#: Column of the accounts file -> its notice.
+FILE = {"created_at": "unknown-registration", "email": None, "payment_fingerprint": "unknown-payment", "plan": None, "programme": None, "org": None,
+        "verified": "unknown-verification"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Before:
+    """A world, what is found in it, and whom its truth calls a ring's."""
+
+    world: Path
+    case: Case
+    ring: frozenset[str]
+
+
+@pytest.fixture(scope="module", params=["wrapper", "pipeline"])
+def before(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Before:
+    out = tmp_path_factory.mktemp("world")
+    spec = small_world() if request.param == "wrapper" else load_spec(SPECS / "37-pipeline.toml")
+    few = msgspec.structs.replace(spec, honest=msgspec.structs.replace(spec.honest, chat=Chat(accounts=300, most=30)))
+    build_world(few, seed=5, out=out)
+    ring = frozenset(r["account"] for r in csv.DictReader((out / "truth_accounts.csv").open()) if r["campaign"])
+    return Before(out, found(out, out / "calls.jsonl.gz", out / "accounts.csv"), ring)
+
+
+def found(out: Path, log: Path, accounts: Path) -> Case:
+    return detect(Settings([str(log)], out / "found", accounts), Progress(), now=NOW)
+
+
+def examine(before: Before, after: Case, notice: str | None) -> None:
+    """Nobody new is accused, and what is gone is said."""
+    assert before.case.campaigns
+    accused = {s.account for c in after.campaigns for s in c.streams}
+    assert accused <= before.ring | {s.account for c in before.case.campaigns for s in c.streams}
+    codes = {n.code for n in after.run.notices if n.unjudged or n.code == "intake"}
+    if notice is not None:
+        assert notice in codes, codes
+    if len(after.campaigns) < len(before.case.campaigns):
+        assert notice is not None, "a ring is gone and nothing says why"
+        led = [sum(a in before.ring for a in lead.accounts) for lead in after.leads[:5]]
+        assert max(led, default=0) >= 10 or notice in ("no-text", "unknown-answer"), led
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("column", LOG)
+def test_a_column_of_the_log(before: Before, column: str, tmp_path: Path) -> None:
+    blank, notice = LOG[column]
+    log = tmp_path / "calls.jsonl"
+    with gzip.open(before.world / "calls.jsonl.gz", "rt") as lines, log.open("w") as out:
+        for line in lines:
+            call = json.loads(line)
+            blank(call)
+            out.write(json.dumps(call) + "\n")
+    examine(before, found(tmp_path, log, before.world / "accounts.csv"), notice)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("column", FILE)
+def test_a_column_of_the_accounts_file(before: Before, column: str, tmp_path: Path) -> None:
+    rows = list(csv.DictReader((before.world / "accounts.csv").open()))
+    assert column in rows[0]
+    with (tmp_path / "accounts.csv").open("w", newline="") as f:
+        writer = csv.DictWriter(f, rows[0])
+        writer.writeheader()
+        writer.writerows(r | {column: ""} for r in rows)
+    examine(before, found(tmp_path, before.world / "calls.jsonl.gz", tmp_path / "accounts.csv"), FILE[column])
