@@ -2,7 +2,8 @@
 
     python -m benchmarks.worlds [--seeds 1 2 3] [SPEC ...]
 
-Figures are means over the seeds, with the least and the most where they differ.
+Figures are means over the seeds, with the least and the most where they differ.  A ring is found with the first leads where a campaign, or those of the
+first 20 leads that are mostly its own, hold half of its accounts.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from pathlib import Path
 
 from stillwatch.range import build_world, load_spec
-from stillwatch.range.score import score_world
+from stillwatch.range.score import score_leads, score_world
 from stillwatch.watch.flow import Progress, Settings, detect
 
 
@@ -31,19 +32,21 @@ def main() -> None:
     specs = args.specs or sorted((Path(__file__).parents[1] / "specs").glob("*.toml"))
     print(f"seeds {args.seeds}")
     print(
-        "| world | calls | harvest share | found | account recall | call recall | call precision | until found | false campaigns | honest touched |"
+        "| world | calls | harvest share | found | with first leads | account recall | call recall | call precision | until found | false campaigns | honest touched |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for path in specs:
         spec = load_spec(path)
-        rows, calls, share, until, false, touched, honest = [], 0, 0.0, [], 0, 0, 0
+        rows, near, calls, share, until, false, touched, honest = [], 0, 0, 0.0, [], 0, 0, 0
         for seed in args.seeds:
             with tempfile.TemporaryDirectory() as name:
                 out = Path(name)
                 made = build_world(spec, seed=seed, out=out, processes=1)
                 case = detect(Settings([str(out / "calls.jsonl.gz")], out / "found", out / "accounts.csv"), Progress(), now=time.time())
                 result = score_world(out, out / "found")
+                led = score_leads(out, out / "found")
             rows += result.campaigns
+            near += sum(c.found or (led is not None and led.rings.get(c.name, 0.0) >= 0.5) for c in result.campaigns)
             calls += made.calls
             share += sum(made.streams[c.name] for c in spec.campaigns) / made.calls / len(args.seeds)
             until += [c.calls_until_found for c in case.campaigns if c.calls_until_found is not None]
@@ -55,7 +58,7 @@ def main() -> None:
         if rows and not any(r.found for r in rows):
             found = f"**missed** ({found})"
         print(
-            f"| {spec.name} | {calls // len(args.seeds):,} | {share:.1%} | {found} | {' | '.join(figures)} | "
+            f"| {spec.name} | {calls // len(args.seeds):,} | {share:.1%} | {found} | {f'{near}/{len(rows)}' if rows else ''} | {' | '.join(figures)} | "
             f"{max(until) if until else ''} | {false} | {touched}/{honest:,} |",
             flush=True,
         )
