@@ -52,6 +52,7 @@ def test_the_ring_is_found_and_nobody_else(world: Path, found: Path) -> None:
     assert not {s for s in hits if not s.endswith("hydra")}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", [21, 22, 23])
 def test_other_worlds_too(seed: int, tmp_path: Path) -> None:
     print("seed", seed)
@@ -176,6 +177,7 @@ def test_explain_prints_reasons_and_refuses_kindly(found: Path, tmp_path: Path) 
     assert CliRunner().invoke(app, ["--version"]).output.startswith("stillwatch 0.")
 
 
+@pytest.mark.no_cover
 def test_the_dev_world(dev_world: Path, score_tool: Path, tmp_path: Path) -> None:
     """The main job's figures, whole, shuffled and cut to the first seven days."""
     lines = gzip.open(dev_world / "calls.jsonl.gz").read().splitlines(keepends=True)

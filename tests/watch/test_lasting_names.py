@@ -55,6 +55,7 @@ def run(world: Path, log: Path, out: Path, **more: object) -> list[str]:
     return ids
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_a_ring_keeps_its_name_while_the_log_grows_and_without_a_case_file_has_the_same(world: Path, tmp_path: Path) -> None:
     lines = rows(world)
@@ -128,6 +129,7 @@ def test_a_case_file_that_cannot_be_used_ends_the_run_before_anything_is_written
     assert not list((tmp_path / "out").glob(".work-*"))
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_a_run_killed_at_any_write_and_done_again_is_as_if_it_had_not_been(world: Path, tmp_path: Path) -> None:
     lines = rows(world)

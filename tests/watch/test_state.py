@@ -70,6 +70,7 @@ def run(world: Path, key: Path, tmp_path: Path) -> Run:
     return go  # type: ignore[return-value]
 
 
+@pytest.mark.no_cover
 @settings(max_examples=5)
 @given(data=st.data(), window=st.none() | st.sampled_from([4.0, 9.5]))
 def test_day_by_day_equals_the_whole(
@@ -127,6 +128,7 @@ def test_a_broken_off_run_leaves_the_state_as_it_was(world: Path, lines: list[by
     assert run(two, state=state) == run(world / "calls.jsonl.gz", out=tmp_path / "whole")
 
 
+@pytest.mark.no_cover
 def test_kill_at_any_moment_loses_nothing_that_was_put_in_place(
     world: Path, lines: list[bytes], key: Path, run: Run, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ BODIES = (
 )
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @settings(max_examples=1500, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(

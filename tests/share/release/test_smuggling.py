@@ -119,6 +119,7 @@ def test_no_document_takes_forbidden_content(record_property: Any) -> None:
     assert tried > 25_000
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_no_object_takes_forbidden_content_even_signed(record_property: Any) -> None:
     days = (date(2026, 11, 1), date(2026, 11, 20))

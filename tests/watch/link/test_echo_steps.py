@@ -58,6 +58,7 @@ def loops(rows: list[Row]) -> set[tuple[int, int, int]]:
     return {(a, q, n) for (a, q), n in shared.items() if n >= echo.LEAST}
 
 
+@pytest.mark.no_cover
 @given(ROWS)
 def test_echoes_agree_with_loops(engine: Engine, rows: list[Row]) -> None:
     got = both(engine, calls_table(rows), lambda f: link.echoes(f, link.quotes(f, link.print_calls(f))))
