@@ -57,6 +57,23 @@ def both(engine: Engine, table: pa.Table, build: object) -> list[dict[str, objec
     return rows
 
 
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from(["x", "y", "z", None]), st.booleans()), max_size=60))
+def test_calls_from_elsewhere_agree_with_loops(engine: Engine, rows: list[tuple[int, int, str | None, bool]]) -> None:
+    table = pa.table({
+        "call": np.arange(len(rows)), "who": [r[0] for r in rows], "client": pa.array([r[1] for r in rows], pa.int64()),
+        "address_ref": pa.array([r[2] for r in rows], pa.string()), "mine": pa.array([r[3] for r in rows], pa.bool_()),
+    })  # fmt: skip
+    want = []
+    for who in range(3):
+        inside = [r for r in rows if r[0] == who and r[2] is not None and r[3]]
+        outside = [r for r in rows if r[0] == who and r[2] is not None and not r[3]]
+        apart = all({r[i] for r in inside}.isdisjoint(r[i] for r in outside) for i in (1, 2))
+        if min(len(inside), len(outside)) >= steps.APART and apart:
+            want.append(who)
+    got = both(engine, table, lambda t: link.elsewhere(t, t.filter(nw.col("mine")).select("call")))
+    assert sorted(r["who"] for r in got) == want
+
+
 @given(ROWS)
 def test_recurring_fingerprints(engine: Engine, rows: list[tuple[int, int, int, frozenset[int]]]) -> None:
     got = both(engine, calls_table(rows), lambda f: link.recurring(link.print_calls(f)))

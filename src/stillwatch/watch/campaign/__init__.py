@@ -3,7 +3,7 @@
 from stillwatch.watch.campaign.assemble import Ring, apart, calls_until_found, q_values, rings, threshold_bits, unseparated
 from stillwatch.watch.campaign.classes import LOCAL, Finding, Group
 from stillwatch.watch.campaign.classes.echo import Exchange, exchanges, with_exchanges
-from stillwatch.watch.campaign.groups import CROWD, card_groups, groups, joined, pool_groups
+from stillwatch.watch.campaign.groups import CROWD, INSTITUTION, card_groups, groups, institution_groups, joined, pool_groups
 from stillwatch.watch.campaign.harvest import MIN_TEXTS, SAMPLE, Background, Harvest, Words, background, examine, words_of
 from stillwatch.watch.campaign.judge import Judged, judge
 from stillwatch.watch.campaign.leads import harvest_bits, hidden, leads, likeliest, of_cards, worth, worth_a_look
@@ -15,6 +15,7 @@ from stillwatch.watch.campaign.single import MIN_CALLS_ALONE, Lone, assess, cand
 __all__ = [
     "CROWD",
     "DAY",
+    "INSTITUTION",
     "LEG",
     "LOCAL",
     "MIN_CALLS",
@@ -44,6 +45,7 @@ __all__ = [
     "groups",
     "harvest_bits",
     "hidden",
+    "institution_groups",
     "joined",
     "judge",
     "leads",

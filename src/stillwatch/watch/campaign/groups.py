@@ -23,6 +23,9 @@ CROWD: Final = 256
 #: A pool with more than this share of all accounts is no pool; there, accounts must have two addresses in common.
 GIANT: Final = 0.2
 
+#: The relation of an institution's accounts, and the mark of a group of them.
+INSTITUTION: Final = "institution"
+
 _FIELDS: Final = ("who", "calls", "repeated", "texts", "with_text", "first", "last")
 _ARRAYS: Final = (*_FIELDS, "clients")
 
@@ -53,7 +56,7 @@ def _merge(rows: dict[str, NDArray[Any]], take: NDArray[np.intp]) -> tuple[NDArr
     return (who.astype(np.int64), *sums, first, last, clients)
 
 
-def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool) -> Iterator[Group]:
+def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool, owners: int = MIN_OWNERS) -> Iterator[Group]:
     """The groups of a stream table that are large enough to test.
 
     Args:
@@ -61,6 +64,7 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool)
         keys: the columns that name a group: ``["family"]`` or ``["client", "system", "tools"]``.
         pop: for the owners.
         by_client: also split each group by client where that gives something smaller.
+        owners: how many a group must have at least.
     """
     columns = {c: rows.column(c).to_numpy() for c in (*_FIELDS, *keys, "client")}
     seen: set[bytes] = set()
@@ -73,7 +77,7 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool)
             if columns["calls"][take].sum() < MIN_CALLS:
                 continue
             who, calls, repeated, texts, with_text, first, last, clients = _merge(columns, take)
-            if len(np.unique(pop.owner[who])) < MIN_OWNERS:
+            if len(np.unique(pop.owner[who])) < owners:
                 continue
             # Pieces of one template make families with the very same streams; once is enough.
             same = blake2b(b"".join(c.tobytes() for c in (who, calls, first, last)), digest_size=16).digest()
@@ -97,7 +101,9 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool)
                 clients=clients,
                 pool=int(columns["pool"][head]) if "pool" in keys else None,
                 echo=int(columns["echo"][head]) if "echo" in keys else None,
-                chosen=frozenset({"network"} if "pool" in keys else {"payment"} if "card" in keys else ()),
+                chosen=frozenset(
+                    {"network"} if "pool" in keys else {"payment"} if "card" in keys else {INSTITUTION} if INSTITUTION in keys else ()
+                ),
             )
 
 
@@ -163,6 +169,18 @@ def card_groups(rows: pa.Table, pop: Population) -> Iterator[Group]:
     card = codes[rows.column("who").to_numpy()]
     tied = rows.append_column("card", pa.array(card)).filter(pa.array(np.isin(card, tying)))
     yield from groups(tied, ["card"], pop, by_client=False)
+
+
+def institution_groups(rows: pa.Table, keys: list[str], pop: Population) -> Iterator[Group]:
+    """Calls of one institution's accounts, of one client and then of any: who says openly whom he belongs to is in no campaign, but it can be a sham.
+
+    Arguments as in ``groups``.
+    """
+    mine = np.array([r == INSTITUTION for r in pop.relation], bool)
+    who = rows.column("who").to_numpy()
+    tied = rows.append_column(INSTITUTION, pa.array(pop.owner[who])).filter(pa.array(mine[who]))
+    yield from groups(tied, [*keys, INSTITUTION], pop, by_client=False, owners=1)
+    yield from groups(tied, [INSTITUTION], pop, by_client=False, owners=1)
 
 
 def joined(some: Sequence[Group]) -> Group:

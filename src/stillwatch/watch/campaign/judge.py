@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stillwatch.watch.campaign.classes import Finding
+from stillwatch.watch.campaign.groups import INSTITUTION
 from stillwatch.watch.campaign.harvest import MIN_TEXTS, Harvest
 from stillwatch.watch.campaign.scoring import LEG, MIN_CALLS, OCCASION_CAP, Score
 
@@ -123,6 +124,11 @@ def _harvest_findings(h: Harvest) -> tuple[Finding, ...]:
 
 
 def _no_hand(score: Score, threshold: float) -> tuple[str, str]:
+    if INSTITUTION in score.group.chosen:
+        return (
+            "They say openly whom they belong to: an institution, nearly all verified, each with a card of its own, a mail domain older than this log.",
+            "Whether the institution exists and knows of this work; who was verified, and how.",
+        )
     if score.owners < 3 and score.convicting >= threshold:
         return (
             "Fewer than three accounts belong to it.",

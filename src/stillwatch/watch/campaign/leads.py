@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from stillwatch.watch.campaign.groups import INSTITUTION
 from stillwatch.watch.campaign.harvest import MIN_TEXTS, Harvest
 from stillwatch.watch.campaign.judge import Judged
 from stillwatch.watch.campaign.population import Population
@@ -28,7 +29,9 @@ _SAID: Final = 0.5
 
 
 def hidden(pop: Population, s: Score) -> NDArray[np.int64]:
-    """Accounts of a group that a lead would name: its members where some stand out, and nobody who says openly whom he belongs to."""
+    """Accounts of a group that a lead would name: its members where some stand out, and nobody who says openly whom he belongs to, but an institution's own."""
+    if INSTITUTION in s.group.chosen:
+        return s.group.who
     who = s.group.who[s.member] if s.member.any() else s.group.who
     out: NDArray[np.int64] = who[~pop.declared[who]]
     return out
@@ -37,14 +40,18 @@ def hidden(pop: Population, s: Score) -> NDArray[np.int64]:
 def worth_a_look(pop: Population, s: Score) -> bool:
     """Whether a group that cannot pass could be a lead."""
     different = s.group.texts + s.group.calls - s.group.with_text  # what is not known may differ
-    return int(different.sum()) >= MIN_LEAD_TEXTS and len(np.unique(pop.owner[hidden(pop, s)])) >= MIN_OWNERS
+    voices = hidden(pop, s) if INSTITUTION in s.group.chosen else np.unique(pop.owner[hidden(pop, s)])
+    return int(different.sum()) >= MIN_LEAD_TEXTS and len(voices) >= MIN_OWNERS
 
 
 def likeliest(scores: Sequence[Score], n: int) -> list[Score]:
-    """The ``n`` groups to look at first, by what is known without their texts; a third of them is kept for accounts that only a card ties."""
+    """The ``n`` groups to look at first, by what is known without their texts; a third of them is kept for accounts that only a card or an
+    institution ties.
+    """
     ranked = sorted(scores, key=lambda s: (-_before(s), s.group.key))
-    tied = [s for s in ranked if "payment" in s.group.chosen][: n // 3]
-    rest = [s for s in ranked if "payment" not in s.group.chosen][: n - len(tied)]
+    alone = {"payment", INSTITUTION}
+    tied = [s for s in ranked if s.group.chosen & alone][: n // 3]
+    rest = [s for s in ranked if not s.group.chosen & alone][: n - len(tied)]
     return sorted(tied + rest, key=lambda s: (-_before(s), s.group.key))
 
 

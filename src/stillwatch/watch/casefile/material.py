@@ -10,12 +10,15 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from stillwatch.records import ATTRIBUTED, Campaign, Reason, Segment, StreamRow
 from stillwatch.store import Engine, Spool
 from stillwatch.watch import campaign as cp
+from stillwatch.watch import link
 from stillwatch.watch.case import fresh_id, sender_of_first
 from stillwatch.watch.evidence import skeleton
+from stillwatch.watch.evidence.words import count
 from stillwatch.watch.link.steps import Frame
 from stillwatch.watch.sketch import RECIPE
 from stillwatch.watch.sketch.content import marks
@@ -67,6 +70,18 @@ class Material:
     def first_texts(self, tables: list[pa.Table]) -> dict[int, list[tuple[str, str]]]:
         """Sampled calls' texts by call number, all read in one go."""
         return self.spool.texts(i for rows in tables for i in sampled(rows))
+
+    def victims(self, calls: NDArray[np.int64]) -> str:
+        """A sentence on the accounts whose ``calls`` (numbers) come from elsewhere than the rest of their traffic, empty where there are none."""
+        mine = self.engine.keep("mine", pa.table({"call": calls}))
+        who = self.engine.fetch(link.elsewhere(self.calls, mine)).column("who").to_pylist()
+        self.engine.drop("mine")
+        if not who:
+            return ""
+        return (
+            f"Of {count(len(who), 'account')} these calls share neither address nor client with the rest of the traffic: the keys may be stolen, and their "
+            "holders victims."
+        )
 
     def build(
         self,

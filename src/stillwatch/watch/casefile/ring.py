@@ -44,7 +44,7 @@ def _ring(m: Material, ring: cp.Ring, q: float, test: tuple[float, int]) -> Foun
         _techniques(m, ring, rows, shown),
         ring.bits,
         families,
-        _against(m.pop, ring, shown),
+        _against(m, ring, rows, shown),
         _until_found(m, lead, test[0]),
         test,
     )
@@ -175,16 +175,17 @@ def _example(pop: cp.Population, rows: pa.Table, f: cp.Finding) -> tuple[str, ..
     return tuple(rows.column("call_id")[int(i)].as_py() for i in pick[np.sort(one_each)[:6]])
 
 
-def _against(pop: cp.Population, ring: cp.Ring, shown: dict[str, float]) -> tuple[str, ...]:
+def _against(m: Material, ring: cp.Ring, rows: pa.Table, shown: dict[str, float]) -> tuple[str, ...]:
     lead = ring.lead.score
-    out = [f.text for f in ring.lead.findings if f.assessed and f.bits < 0]
+    out = [victims] if (victims := m.victims(rows.column("call").to_numpy())) else []
+    out += [f.text for f in ring.lead.findings if f.assessed and f.bits < 0]
     out += [f.text for f in ring.lead.findings if not f.assessed]
     left = int((~lead.member).sum())
     if left:
         out.append(
             f"{left} further accounts sent calls of the same kind but share no traits with these; they are not part of the campaign."
         )
-    if cp.unseparated(pop, ring):
+    if cp.unseparated(m.pop, ring):
         out.append(
             "It falls into pieces that share no address and no card: they may be two operators with one tool, and could not be told apart."
         )

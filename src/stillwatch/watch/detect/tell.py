@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,9 @@ from stillwatch.watch import campaign, casefile
 from stillwatch.watch.detect.test import Tested
 from stillwatch.watch.evidence import SIDE_FILES, campaign_to_json, lead_to_json, render_report, run_to_json, to_json_line
 from stillwatch.watch.sketch import RECIPE
+
+#: Leads of which it is looked up whether their accounts' keys may be stolen.
+VICTIMS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +74,20 @@ def tell(tested: Tested) -> Told:
         started=datetime.fromtimestamp(read.now, UTC).isoformat(timespec="seconds"),
         notices=tuple(read.notices),
     )
-    return Told(Case(run, tuple(f.campaign for f in found), _leads(tested)), tuple(found), tested)
+    return Told(Case(run, tuple(f.campaign for f in found), _leads(tested, material)), tuple(found), tested)
 
 
-def _leads(tested: Tested) -> tuple[Lead, ...]:
+def _leads(tested: Tested, material: casefile.Material) -> tuple[Lead, ...]:
     """The leads as records; a lead is named by its accounts, so that the same group has the same name in the next run."""
     pop = tested.people.pop
-    out = []
+    out: list[Lead] = []
     for j in tested.leads:
         s, g = j.score, j.score.group
         names = tuple(pop.accounts[w] for w in campaign.hidden(pop, s).tolist())
         hand = round(s.bits, 1)
         told = {"deck", "breadth", *g.chosen}
-        said = [f.text for f in sorted(j.findings, key=lambda f: -f.bits) if f.bits >= campaign.LEG or f.id in told]
+        said = [material.victims(tested.prompts.calls(s)[0])] if tested.prompts is not None and len(out) < VICTIMS else []
+        said += [f.text for f in sorted(j.findings, key=lambda f: -f.bits) if f.bits >= campaign.LEG or f.id in told]
         out.append(
             Lead(
                 id=f"l-{blake2b(chr(0).join(names).encode('utf-8', 'replace'), digest_size=5).hexdigest()}",
@@ -92,7 +97,7 @@ def _leads(tested: Tested) -> tuple[Lead, ...]:
                 families=(f"{RECIPE}:{g.family & (2**64 - 1):016x}",) if g.family is not None else (),
                 first=float(g.first.min()),
                 last=float(g.last.max()),
-                why=" ".join(said),
+                why=" ".join(filter(None, said)),
                 why_not=j.why_not,
                 settle=j.settle,
             )

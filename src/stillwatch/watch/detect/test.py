@@ -46,6 +46,7 @@ class Tested:
     lone: list[campaign.Lone] = field(default_factory=list)
 
     lone_threshold: float = 0.0
+    prompts: Prompts | None = None
 
 
 def test(people: People, *, thin: bool = False) -> Tested:
@@ -85,6 +86,7 @@ def test(people: People, *, thin: bool = False) -> Tested:
         campaign.groups(people.by_harness, HARNESS, pop, by_client=False),
         campaign.pool_groups(people.by_harness, HARNESS, pop),
         campaign.card_groups(people.by_harness, pop),
+        campaign.institution_groups(people.by_harness, HARNESS, pop),
     ):
         scored = campaign.score(pop, group, least)
         # There may be a million groups; only those that can still pass or be leads are kept whole.
@@ -96,14 +98,15 @@ def test(people: People, *, thin: bool = False) -> Tested:
                 others = campaign.likeliest(others, LEADS)
         if thin and len(group.who) <= few and (scored.possible(least) or scored.suspicious()):
             tested.thin.append(scored)
-        # A group with fewer texts can be part of a campaign, never one by itself, but with partners' word.
-        if pop.partners or int((group.texts + group.calls - group.with_text).sum()) >= campaign.MIN_TEXTS:
+        # A group with fewer texts can be part of a campaign, never one by itself, but with partners' word; an institution is never one.
+        enough = pop.partners or int((group.texts + group.calls - group.with_text).sum()) >= campaign.MIN_TEXTS
+        if enough and campaign.INSTITUTION not in group.chosen:
             tested.bits.append(scored.bits)
     tested.lone = campaign.candidates(campaign.lone_streams(by_family), pop)
     # One budget of false alarms: half of it for groups, half for lone accounts.
     tested.threshold = campaign.threshold_bits(len(tested.bits), alarms / 2)
     tested.lone_threshold = campaign.threshold_bits(len(tested.lone), alarms / 2)
-    prompts = Prompts(people, in_family)
+    prompts = tested.prompts = Prompts(people, in_family)
     pieces = [p for s in possible if s.possible(tested.threshold) for p in campaign.apart(pop, s, tested.threshold)]
     others += [s for s in possible if not s.possible(tested.threshold)]
     failed = _passing(tested, pieces, prompts)
@@ -193,7 +196,7 @@ class Prompts:
         """Look at the prompts of groups' members; the same calls are looked at whatever the order of the log's lines."""
         chosen = []
         for s in scores:
-            call, who, text = self._calls(s)
+            call, who, text = self.calls(s)
             mine = np.isin(who, s.group.who[s.member] if s.member.any() else s.group.who) & (text != 0)
             chosen.append((call[mine][:sample].tolist(), who[mine][:sample], len(np.unique(text[mine]))))
         self._read(c for calls, _, _ in chosen for c in calls)
@@ -206,7 +209,7 @@ class Prompts:
             out.append(campaign.examine([self._words[c] for c in calls], who, texts, others, np.random.default_rng(_SEED), marked))
         return out
 
-    def _calls(self, s: campaign.Score) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    def calls(self, s: campaign.Score) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """(call, who, text) of a group's calls, in an order that no line order changes."""
         g = s.group
         if g.family is not None:

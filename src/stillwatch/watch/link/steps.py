@@ -23,6 +23,9 @@ SENT_BY: Final = 0.15
 #: Share of a family's fingerprints that a call must show to belong to it.
 MIN_COVER: Final = 0.3
 
+#: Calls that an account must have of either kind before it can be said that they come from different places.
+APART: Final = 5
+
 _HALF_RANGE: Final = float(2**63)
 
 
@@ -142,6 +145,21 @@ def family_calls(calls: Frame, of: Frame, families: Frame) -> Frame:
     """One row per call of the ``families`` (a frame with that column), with all that ``streams`` needs."""
     kept = of.join(families.select("family"), on="family", how="semi")
     return kept.join(calls.select("call", "order", "who", "owner", "client", "agent", "text", "at"), on="call", how="inner")
+
+
+def elsewhere(calls: Frame, mine: Frame) -> Frame:
+    """who: the accounts whose calls in ``mine`` (call) share neither address nor client with their other calls, of both at least ``APART``.
+
+    So a stolen key looks: its holder goes on as before, at home.
+    """
+    marked = calls.select("call", "who", "address_ref", "client").join(mine.select("call", mine=nw.lit(1)), on="call", how="left")
+    rows = marked.filter(~nw.col("address_ref").is_null()).with_columns(mine=nw.col("mine").fill_null(0))
+    tally = rows.group_by("who").agg(inside=nw.col("mine").sum(), calls=nw.len())
+    tally = tally.filter((nw.col("inside") >= APART) & (nw.col("calls") - nw.col("inside") >= APART)).select("who")
+    for column in ("address_ref", "client"):
+        each = rows.group_by("who", column).agg(inside=nw.col("mine").max(), least=nw.col("mine").min())
+        tally = tally.join(each.filter((nw.col("inside") == 1) & (nw.col("least") == 0)).select("who"), on="who", how="anti")
+    return tally
 
 
 def harness_calls(calls: Frame) -> Frame:
