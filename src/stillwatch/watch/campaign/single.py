@@ -102,11 +102,11 @@ def assess(
         )
     p = _tail(float(early_calls[s.who]), early_calls[others].astype(float), small=False)
     if p is not None:
-        out.append(
-            Finding(
-                "ramp", e_bits(p), f"No ramp-up: {int(early_calls[s.who])} calls in its first two days; {p:.1%} of accounts do as much."
-            )
-        )
+        # Who signs up for a job of work starts at once: age and ramp have one cause, so they count as the mean of their e-values and not as the product.
+        new = out[0].bits if out[0].assessed else None
+        bits = e_bits(p) if new is None else float(np.logaddexp2(new, e_bits(p))) - 1.0 - new
+        text = f"No ramp-up: {int(early_calls[s.who])} calls in its first two days; {p:.1%} of accounts do as much."
+        out.append(Finding("ramp", bits, text if new is None else f"{text}  Age and ramp have one cause and count together as one."))
     checked = pop.verified[others][pop.verified[others] >= 0]
     if pop.verified[s.who] < 0 or len(checked) < MIN_OTHERS:
         out.append(Finding("verified", 0.0, "Verification: not assessed, not known.", assessed=False))
