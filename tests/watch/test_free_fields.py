@@ -18,10 +18,8 @@ SPEC = Path(__file__).parents[2] / "specs" / "23-plain-and-organisations.toml"
 SEED = 3
 FREE: dict[str, dict[str, Any]] = {
     "wording": {"wording": "account"},
-    "settings": {"settings": "call"},
-    "user agent": {"agents": "account"},
-    "organisation": {"org": "typed", "firm": 3},
-    "mail name": {"mail": "people"},
+    "settings and user agent": {"settings": "call", "agents": "account"},
+    "organisation and mail name": {"org": "typed", "firm": 3, "mail": "people"},
     "all of them": {"wording": "account", "settings": "call", "agents": "account", "org": "typed", "firm": 3, "mail": "people"},
 }
 

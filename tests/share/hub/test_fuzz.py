@@ -65,7 +65,7 @@ BODIES = (
 
 @pytest.mark.no_cover
 @pytest.mark.slow
-@settings(max_examples=1500, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.sampled_from(["GET", "POST", "DELETE", "HEAD", "PUT", "OPTIONS"]),
     PATHS,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -200,3 +202,22 @@ def test_the_scan_sees(text: str) -> None:
 
 def test_the_scan_lets_plain_words_pass() -> None:
     assert findings("Think step by step, internationalization included, and put your reasoning between tags.") == ()
+
+
+def test_the_first_documents_may_come_from_many_threads_at_once() -> None:
+    script = """
+import sys, threading
+from tests.share.hub.samples import campaign_release
+sys.setswitchinterval(1e-6)
+go = threading.Barrier(12)
+def first(n):
+    go.wait()
+    campaign_release("ab" * 8, n, networks=0)
+threads = [threading.Thread(target=first, args=(n,)) for n in range(12)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+print("whole")
+"""
+    for _ in range(4):  # it crashed two times in three
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3])
+        assert done.stdout == "whole\n", done.stderr
