@@ -15,8 +15,9 @@ import msgspec
 import typer
 
 from stillwatch.cli.console import say, say_json, stop
+from stillwatch.records import ACTIONS
 from stillwatch.store.sqlite import DatabaseError
-from stillwatch.watch.case import ACTIONS, NAME, CaseError, CaseFile, Decision, Entry, Event
+from stillwatch.watch.case import NAME, CaseError, CaseFile, Decision, Entry, Event
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

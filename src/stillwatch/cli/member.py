@@ -16,6 +16,7 @@ from rich.table import Table
 from stillwatch.cli import codes
 from stillwatch.cli.console import row, say, say_json, stop, stopped
 from stillwatch.cli.options import Column, Json
+from stillwatch.records import ACTIONS
 from stillwatch.share.desk import sharing
 from stillwatch.share.desk.desk import Desk, DeskError, open_desk
 from stillwatch.share.desk.traits import traits_of
@@ -208,8 +209,8 @@ def decide_command(
     note: Annotated[str, typer.Option(help="Why, for the ledger.")] = "",
 ) -> None:
     """Record a decision of your own; a partner's word alone never limits or blocks anybody."""
-    if action not in sharing.ACTIONS:
-        stop(f"{action}: none of {', '.join(sharing.ACTIONS)}")
+    if action not in ACTIONS:
+        stop(f"{action}: none of {', '.join(ACTIONS)}")
     home = opened(desk)
     try:
         own = found_campaign(found, evidence) if found and evidence else None

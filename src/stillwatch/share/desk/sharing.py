@@ -37,7 +37,6 @@ STAYS: Final = {
 }
 #: Traits of one batch; with padding it stays within what a document holds.
 BATCH_TOKENS: Final = 8192
-ACTIONS: Final = ("watch", "prioritise", "limit", "block", "none")
 
 
 @dataclass(frozen=True, slots=True)

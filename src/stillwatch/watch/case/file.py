@@ -11,12 +11,11 @@ from sqlite3 import Connection
 from types import TracebackType
 from typing import Any, Final, Self
 
+from stillwatch.records import ACTIONS
 from stillwatch.store.sqlite import Database, DatabaseError, Kind
 from stillwatch.watch.case.names import Known, Named, Sighting, assign, fresh_id
 
 NAME: Final = "case.db"
-#: What may be decided about a campaign.
-ACTIONS: Final = ("watch", "prioritise", "limit", "block", "none")
 
 _FIRST: Final = (
     "CREATE TABLE run (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, at REAL NOT NULL, by TEXT NOT NULL, version TEXT NOT NULL, inputs TEXT NOT NULL) STRICT",
@@ -260,4 +259,4 @@ def _labels(found: Sequence[Sighting]) -> list[str]:
     return labels
 
 
-__all__ = ["ACTIONS", "NAME", "CaseError", "CaseFile", "DatabaseError", "Decision", "Entry", "Event", "Run"]
+__all__ = ["NAME", "CaseError", "CaseFile", "DatabaseError", "Decision", "Entry", "Event", "Run"]

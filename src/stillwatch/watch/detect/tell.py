@@ -18,7 +18,7 @@ from stillwatch.version import __version__
 from stillwatch.watch import campaign, casefile
 from stillwatch.watch.detect.test import Tested
 from stillwatch.watch.evidence import SIDE_FILES, campaign_to_json, lead_to_json, render_report, run_to_json, to_json_line
-from stillwatch.watch.sketch import RECIPE
+from stillwatch.watch.sketch import ECHO_RECIPE, RECIPE
 
 #: Leads of which it is looked up whether their accounts' keys may be stolen.
 VICTIMS: Final = 20
@@ -48,7 +48,7 @@ def tell(tested: Tested) -> Told:
     read.progress.enter("write")
     run = RunRecord(
         version=__version__,
-        recipes={"fingerprints": RECIPE, "families": "minhash-16/8", "evidence": "urn-1"},
+        recipes={"fingerprints": RECIPE, "families": "minhash-16/8", "evidence": "urn-1", "answers": ECHO_RECIPE},
         command=settings.command(),
         settings={
             "max_false_alarms": settings.max_false_alarms,
