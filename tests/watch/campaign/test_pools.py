@@ -23,6 +23,7 @@ from stillwatch.watch.campaign import (
     rings,
     score,
 )
+from stillwatch.watch.campaign.classes.network import is_office
 from stillwatch.watch.campaign.groups import CROWD, components
 from stillwatch.watch.campaign.population import Population
 
@@ -154,3 +155,17 @@ def test_accounts_of_several_cards_are_one_lead_together() -> None:
     assert not together.of("payment").assessed
     assert "16 accounts pay with 4 cards" in together.of("payment").text
     assert not judge(together, DEALT, 5.0).passes
+
+
+def test_an_office_that_nobody_verified_is_a_place_and_a_pool_or_a_mail_provider_is_none() -> None:
+    def place(mails: list[str], addresses: list[list[str]]) -> bool:
+        people = [person(k) for k in range(100)] + [person(100 + k, mail_domain_ref=m) for k, m in enumerate(mails)]
+        pop = population(people, [[f"home{k}"] for k in range(100)] + addresses)
+        return is_office(pop, np.arange(100, 100 + len(mails)))
+
+    office = [[f"room{k % 3}"] for k in range(12)]
+    assert place(["firm" if k < 8 else "web1" for k in range(12)], office)
+    assert not place(["firm" if k < 4 else "web1" for k in range(12)], office)  # most of them are anybody
+    assert not place(["web1"] * 12, office)  # many others have that domain
+    assert not place(["firm"] * 12, [[f"home-{k}"] for k in range(12)])
+    assert not place(["firm"] * 12, [[f"pool{j}" for j in range(12)] for _ in range(12)])  # drawn anew for every call

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillwatch.watch.campaign.classes import LOCAL, MIN_OTHERS, PARTNERS, Finding, Group
-from stillwatch.watch.campaign.classes.network import at_one_place, rotates
+from stillwatch.watch.campaign.classes.network import at_one_place, is_office, rotates
 from stillwatch.watch.campaign.classes.slices import slices
 from stillwatch.watch.campaign.classes.traits import predicted
 from stillwatch.watch.campaign.population import MISSING, Population
@@ -38,7 +38,7 @@ class Score:
 
     ``convicting`` are the bits of the classes that may convict, ``occasion`` those of the classes that only rank, capped.  ``local`` is what the lab's own
     evidence has beside partners' word, None where nobody was asked.  ``pool``: the members draw
-    addresses anew from a pool that they share; ``place``: one address serves most of them.
+    addresses anew from a pool that they share; ``place``: one address serves most of them, or an office's few do.
     """
 
     group: Group
@@ -159,7 +159,7 @@ def score(pop: Population, group: Group, least: float = 0.0) -> Score:
         pure=bool(pure),
         local=local,
         pool=(shared.bits >= LEG or "network" in group.chosen) and rotates(pop, inside_of),
-        place=at_one_place(pop, inside_of),
+        place=at_one_place(pop, inside_of) or is_office(pop, inside_of),
     )
 
 

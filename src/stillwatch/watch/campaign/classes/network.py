@@ -16,6 +16,10 @@ from stillwatch.watch.campaign.urn import urn_of_codes
 ADDRESSES: Final = 10
 #: Share of accounts on one address from which on it is a place.
 PLACE: Final = 0.5
+#: An office: so many addresses at most serve this share of its accounts, and this share of them has its mail domain.
+ROOMS: Final = 4
+SERVED: Final = 0.75
+OWN: Final = 0.5
 _CHOSEN: Final = Finding(
     "network", 0.0, "Shared internet addresses: they chose these accounts, so they are not counted as evidence again.", assessed=False
 )
@@ -91,6 +95,23 @@ def at_one_place(pop: Population, who: NDArray[np.int64]) -> bool:
     if not len(codes):
         return False
     return bool(np.bincount(codes).max() > PLACE * len(who) and np.median(np.bincount(at, minlength=len(who))) < ADDRESSES)
+
+
+def is_office(pop: Population, who: NDArray[np.int64]) -> bool:
+    """Whether half of the accounts share a mail domain that hardly anybody else has, and a few addresses serve most of them: an office that nobody verified."""
+    domains = pop.mail_domain.codes[who]
+    known = domains[domains >= 0]
+    if not len(known):
+        return False
+    own = int(np.bincount(known).argmax())
+    mine = int((known == own).sum())
+    if mine < OWN * len(who) or pop.mail_domain.counts[own] > 2 * mine:
+        return False
+    at, codes = pop.addresses(who)
+    often = np.bincount(codes) if len(codes) else np.zeros(0, np.int64)
+    rooms = np.argsort(-often, kind="stable")[:ROOMS]
+    served = len(np.unique(at[np.isin(codes, rooms)]))
+    return served >= SERVED * len(who) and bool(np.median(np.bincount(at, minlength=len(who))) < ADDRESSES)
 
 
 def rotates(pop: Population, who: NDArray[np.int64]) -> bool:
