@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-#: What evidence is asked, by its short name.
 #: What may be decided about a campaign.
 ACTIONS: Final = ("watch", "prioritise", "limit", "block", "none")
+#: What evidence is asked, by its short name.
 QUESTIONS: Final = {"hand": "Is it one hand?", "hidden": "Is the hand hidden?", "harvest": "Is it a harvest?"}
 
 

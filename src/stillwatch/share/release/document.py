@@ -158,9 +158,8 @@ class Aggregate(Part, frozen=True, tag="aggregate", tag_field="kind"):
 
 
 Document = Campaign | Sighting | Opinion | Retraction | Tokens | Aggregate
-msgspec.json.Decoder(
-    Document
-)  # msgspec describes a type at its first use, and crashes where two threads do so at once: a hub's first requests
+# msgspec describes a type at its first use, and crashes where two threads do so at once: a hub's first requests.
+msgspec.json.Decoder(Document)
 
 
 class DocumentError(ValueError):

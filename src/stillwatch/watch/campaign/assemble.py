@@ -97,8 +97,8 @@ def rings(passing: Sequence[Judged]) -> list[Ring]:
     The largest come first and found campaigns; a later group joins the one campaign it shares its accounts with, brings in accounts of its own that no
     campaign has, and is left out when it straddles two.  A campaign's evidence is that of its strongest group.
 
-    Mixed traffic comes after groups of a campaign's own. Groups that an address pool brought together come last, the strongest of each pool, and only where they are new or find half as many accounts again: the
-    same accounts' camouflage goes through the same pool.
+    Mixed traffic comes after groups of a campaign's own.  Groups that an address pool brought together come last, the strongest of each pool, and only where
+    they are new or find half as many accounts again: the same accounts' camouflage goes through the same pool.
     """
     best_of_pool: dict[int, Judged] = {}
     pooled = [j for j in passing if j.score.group.pool is not None]

@@ -26,6 +26,9 @@ GIANT: Final = 0.2
 #: The relation of an institution's accounts, and the mark of a group of them.
 INSTITUTION: Final = "institution"
 
+#: Key that brings accounts together -> the class that then is no evidence.
+_CHOOSES: Final = {"pool": "network", "card": "payment", INSTITUTION: INSTITUTION}
+
 _FIELDS: Final = ("who", "calls", "repeated", "texts", "with_text", "first", "last")
 _ARRAYS: Final = (*_FIELDS, "clients")
 
@@ -101,9 +104,7 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool,
                 clients=clients,
                 pool=int(columns["pool"][head]) if "pool" in keys else None,
                 echo=int(columns["echo"][head]) if "echo" in keys else None,
-                chosen=frozenset(
-                    {"network"} if "pool" in keys else {"payment"} if "card" in keys else {INSTITUTION} if INSTITUTION in keys else ()
-                ),
+                chosen=frozenset(trait for key, trait in _CHOOSES.items() if key in keys),
             )
 
 
