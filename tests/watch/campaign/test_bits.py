@@ -13,19 +13,21 @@ from hypothesis import strategies as st
 from stillwatch.watch.campaign.assemble import q_values, threshold_bits
 from stillwatch.watch.campaign.classes.slices import slices_bits
 from stillwatch.watch.campaign.single import e_bits
-from stillwatch.watch.campaign.urn import CONCENTRATIONS, even_bits, urn_bits, urn_of_codes
+from stillwatch.watch.campaign.urn import CONCENTRATIONS, even_bits, predicted_bits, urn_bits, urn_of_codes
+
+
+def urn_by_hand_of_one(draws: list[int], rates: dict[int, float], a: float) -> float:
+    """Draw by draw, as the docstring says, for one concentration."""
+    ratio, seen = 1.0, dict.fromkeys(rates, 0)
+    for i, x in enumerate(draws):
+        ratio *= (a * rates[x] + seen[x]) / (a + i) / rates[x]
+        seen[x] += 1
+    return ratio
 
 
 def urn_by_hand(draws: list[int], rates: dict[int, float]) -> float:
-    """Draw by draw, as the docstring says."""
-    ratios = []
-    for a in CONCENTRATIONS:
-        ratio, seen = 1.0, dict.fromkeys(rates, 0)
-        for i, x in enumerate(draws):
-            ratio *= (a * rates[x] + seen[x]) / (a + i) / rates[x]
-            seen[x] += 1
-        ratios.append(ratio)
-    return math.log2(sum(ratios) / len(ratios))
+    """Averaged over the concentrations."""
+    return math.log2(sum(urn_by_hand_of_one(draws, rates, a) for a in CONCENTRATIONS) / len(CONCENTRATIONS))
 
 
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=12), st.lists(st.floats(0.01, 1.0), min_size=5, max_size=5))
@@ -50,6 +52,43 @@ def test_the_kernel_agrees_with_numpy(speaking: list[int], silent: list[int], ot
     rates = np.minimum(1.0, np.maximum(np.array(others)[values], 1) / max(sum(others), 1))
     assert bits == pytest.approx(urn_bits(often, rates), abs=1e-6)
     assert (distinct, shared) == (len(values), int((often > 1).sum()))
+
+
+def predicted_by_hand(codes: list[int], reference: list[bool], counts: list[int], least: float, others: int) -> list[float]:
+    """Account by account, as the docstring says."""
+    seen = [c for c, r in zip(codes, reference, strict=True) if r and c >= 0]
+    outside = {c: counts[c] - seen.count(c) for c in set(codes) if c >= 0}
+    total = sum(max(0, n) for n in outside.values()) + sum(n for c, n in enumerate(counts) if c not in outside)
+    if total < others or len(seen) < 2:
+        return [0.0] * len(codes)
+    rates = {c: max(n, 1) / total for c, n in outside.items()}
+
+    def likelihood(a: float) -> float:
+        return math.log2(urn_by_hand_of_one(seen, rates, a))
+
+    a = max(CONCENTRATIONS, key=lambda a: (likelihood(a), -a))
+    out = []
+    for c, r in zip(codes, reference, strict=True):
+        if c < 0:
+            out.append(0.0)
+            continue
+        expected = (seen.count(c) - r + a * rates[c]) / (len(seen) - r + a)
+        out.append(min(6.0, max(least, math.log2(expected / rates[c]))))
+    return out
+
+
+@given(
+    st.lists(st.tuples(st.integers(-1, 6), st.booleans()), min_size=1, max_size=25),
+    st.lists(st.integers(0, 50), min_size=7, max_size=7),
+    st.sampled_from([0, 20]),
+)
+def test_what_the_others_predict_agrees_with_its_twin(accounts: list[tuple[int, bool]], elsewhere: list[int], others: int) -> None:
+    codes, reference = [c for c, _ in accounts], [r for _, r in accounts]
+    counts = [n + codes.count(c) for c, n in enumerate(elsewhere)]
+    if sum(counts) == sum(r and c >= 0 for c, r in accounts):
+        return  # nobody else: refused by ``others`` wherever it is asked
+    bits = predicted_bits(np.array(codes), np.array(reference), np.array(counts), sum(counts), -3.0, others)
+    assert bits.tolist() == pytest.approx(predicted_by_hand(codes, reference, counts, -3.0, others), abs=1e-6)
 
 
 def test_urn_is_an_e_value_exactly() -> None:

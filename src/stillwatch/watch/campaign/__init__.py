@@ -3,6 +3,7 @@
 from stillwatch.watch.campaign.assemble import Ring, apart, calls_until_found, q_values, rings, threshold_bits, unseparated
 from stillwatch.watch.campaign.classes import LOCAL, Finding, Group
 from stillwatch.watch.campaign.classes.echo import Exchange, exchanges, with_exchanges
+from stillwatch.watch.campaign.classes.network import rotates
 from stillwatch.watch.campaign.groups import CROWD, INSTITUTION, card_groups, groups, institution_groups, joined, pool_groups
 from stillwatch.watch.campaign.harvest import MIN_TEXTS, SAMPLE, Background, Harvest, Words, background, examine, words_of
 from stillwatch.watch.campaign.judge import Judged, judge
@@ -56,6 +57,7 @@ __all__ = [
     "pool_groups",
     "q_values",
     "rings",
+    "rotates",
     "score",
     "threshold_bits",
     "unseparated",

@@ -26,8 +26,8 @@ BRIDGE: Final = 0.2
 GROWS: Final = 1.5
 #: Pieces of a group with fewer accounts are not campaigns of their own: a few people on a card are a family.
 MIN_PIECE: Final = 8
-#: Up to so many calls every number of calls is tried, then steps of a fiftieth.
-_EVERY: Final = 200
+#: Numbers of calls are tried in steps of this part of them.
+_STEP: Final = 50
 
 
 @dataclass(slots=True, eq=False)
@@ -159,7 +159,7 @@ def calls_until_found(
 ) -> int | None:
     """The least number of a group's calls, in time order, from which on its evidence stays above the threshold; None if it does not at the end.
 
-    Every number up to 200 is tried, then steps of a fiftieth; everything outside the group is taken as the whole log shows it.
+    Every number up to 100 is tried, then steps of a fiftieth; everything outside the group is taken as the whole log shows it.
 
     Args:
         events: (who, at, repeated, new, text) of the group's calls in time order; ``new`` is 1 for the first call with its text, ``text`` for any with one.
@@ -201,11 +201,11 @@ def calls_until_found(
         )
         return score(pop, grown).possible(threshold)
 
-    sizes = list(range(1, min(len(who), _EVERY) + 1))
-    while sizes and sizes[-1] < len(who):
-        sizes.append(min(len(who), sizes[-1] + max(1, sizes[-1] // 50)))
+    sizes = [0]
+    while sizes[-1] < len(who):
+        sizes.append(min(len(who), sizes[-1] + max(1, sizes[-1] // _STEP)))
     found = None
-    for n in reversed(sizes):
+    for n in reversed(sizes[1:]):
         if not passes(n):
             break
         found = n

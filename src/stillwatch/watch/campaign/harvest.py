@@ -45,7 +45,7 @@ Words = NDArray[np.int64]
 def words_of(text: str) -> Words:
     """Hashes of the words of a prompt, in their order; the same in every process."""
     found = _WORD.findall(text.lower()[:20_000])
-    return np.fromiter((_word(w) for w in found), np.int64, len(found))
+    return np.fromiter(map(_word, found), np.int64, len(found))
 
 
 @lru_cache(maxsize=1 << 17)
@@ -89,10 +89,10 @@ def without_phrases(prompts: Sequence[Words], who: NDArray[np.int64]) -> list[Wo
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """Other customers' prompts: ``idf`` [_ROOM] weight of each word, ``vectors`` of them, ``likeness`` of each to its nearest others."""
+    """Other customers' prompts: ``idf`` [_ROOM] weight of each word, ``words`` [_ROOM, prompts] of them, ``likeness`` of each to its nearest others."""
 
     idf: NDArray[np.float64]
-    vectors: csr_array
+    words: csr_array
     likeness: NDArray[np.float64]
 
 
@@ -123,6 +123,11 @@ class Harvest:
         return self.sigma is not None and self.sigma >= INTERESTS
 
     @property
+    def clear(self) -> bool:
+        """Whether the items are dealt beyond doubt."""
+        return self.sigma is not None and self.sigma <= DEALT_OF_FEW
+
+    @property
     def interests(self) -> bool:
         """Whether the accounts have interests of their own and ask what other customers ask."""
         return self.own and self.likeness is not None and self.likeness >= ORDINARY
@@ -147,7 +152,8 @@ def background(prompts: Sequence[Words]) -> Background:
         count[np.unique(p)] += 1
     idf = np.log((len(prompts) + 1) / (count + 1))
     vectors = _unit(_matrix(prompts), idf)
-    return Background(idf, vectors, _nearest((vectors @ vectors.T).toarray() - np.eye(len(prompts))) if len(prompts) else np.zeros(0))
+    words = vectors.T.tocsr()
+    return Background(idf, words, _nearest((vectors @ words).toarray() - np.eye(len(prompts))) if len(prompts) else np.zeros(0))
 
 
 def _matrix(prompts: Sequence[Words]) -> csr_array:
@@ -178,13 +184,14 @@ def _nearest(likeness: NDArray[np.float64]) -> NDArray[np.float64]:
 def _own(m: csr_array, who: NDArray[np.int64]) -> csr_array:
     """The prompts without the group's template and without each account's standing words."""
     rows, accounts = m.shape[0], int(who.max()) + 1
-    common = np.bincount(m.indices, minlength=_ROOM) > max(2.0, 0.2 * rows)
+    _, word, times = np.unique(m.indices, return_inverse=True, return_counts=True)
+    common = times[word] > max(2.0, 0.2 * rows)
     sent = np.bincount(who, minlength=accounts)
     of = np.repeat(who, np.diff(m.indptr))
     _, at = np.unique(of.astype(np.int64) * _ROOM + m.indices, return_inverse=True)
     often = np.bincount(at)[at]
     standing = (sent[of] >= 4) & (often > 0.6 * sent[of])
-    keep = ~common[m.indices] & ~standing
+    keep = ~common & ~standing
     lengths = np.bincount(np.repeat(np.arange(rows), np.diff(m.indptr))[keep], minlength=rows)
     return csr_array((m.data[keep], m.indices[keep], np.r_[0, np.cumsum(lengths)]), shape=m.shape)
 
@@ -200,12 +207,12 @@ def deck(m: csr_array, who: NDArray[np.int64], rng: np.random.Generator) -> floa
     if (sent * (sent - 1)).sum() / 2 < MIN_PAIRS or (sent > 1).sum() < 3:
         return None
     shown, columns = np.unique(m.indices, return_inverse=True)
-    rows = np.repeat(np.arange(m.shape[0]), np.diff(m.indptr))
+    m = csr_array((m.data, columns, m.indptr), shape=(m.shape[0], len(shown)))
+    alike = (m @ m.T).toarray()
 
     def likeness(of: NDArray[np.int64]) -> float:
-        # Sum over accounts of the squared length of the sum of their prompts; the prompts' own lengths are the same in every dealing.
-        _, at = np.unique(of[rows].astype(np.int64) * len(shown) + columns, return_inverse=True)
-        return float((np.bincount(at, m.data) ** 2).sum())
+        # The prompts' likeness to themselves is the same in every dealing.
+        return float(alike[of[:, None] == of].sum())
 
     dealt = np.array([likeness(rng.permutation(who)) for _ in range(_DEALINGS)])
     return float((likeness(who) - dealt.mean()) / max(float(dealt.std(ddof=1)), 1e-9))
@@ -234,8 +241,8 @@ def examine(
     mine = _unit(_own(_matrix(without_phrases(prompts, codes)), codes), others.idf)
     sigma = deck(mine, codes, rng)
     likeness = None
-    if others.vectors.shape[0] >= 20:
-        median = float(np.median(_nearest((mine @ others.vectors.T).toarray())))
+    if others.words.shape[1] >= 20:
+        median = float(np.median(_nearest((mine @ others.words).toarray())))
         likeness = float((others.likeness < median).mean())
     sent = np.bincount(codes)
     return Harvest(texts, sigma, likeness, int((sent * (sent - 1)).sum()) // 2, *marked)

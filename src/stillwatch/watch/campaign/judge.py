@@ -65,7 +65,7 @@ def judge(score: Score, harvest: Harvest, threshold: float) -> Judged:
     elif _unread(score):
         few = not (int(score.group.calls[score.member].sum()) >= MIN_TEXTS and score.weight("quota") >= LEG)
     else:
-        few = not harvest.answered or (harvest.own and not score.pool)
+        few = not harvest.answered or (harvest.own and not (score.pool or harvest.training))
     if hand and score.place and not score.together(threshold):
         return Judged(score, harvest, bits, findings, *_ONE_ROOF)
     if few:

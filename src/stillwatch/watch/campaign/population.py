@@ -82,6 +82,10 @@ class Population:
         inside = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         return owner, self.address_codes[np.repeat(self.address_offsets[who], lengths) + inside]
 
+    def uses(self, who: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(distinct addresses, calls) of each of these accounts."""
+        return self.address_offsets[who + 1] - self.address_offsets[who], self.calls[who]
+
 
 _AGES: Final = (0.0, 1 / 24, 0.25, 1.0, 3.0, 7.0, 14.0, 30.0, 60.0, 120.0, 240.0, 480.0)
 

@@ -75,11 +75,16 @@ class Score:
         own = self.local is not None and self.local >= LOCAL_FLOOR
         return own and self.bits >= threshold and self.pure and self.weight("partners") >= LEG
 
-    def crowd(self) -> bool:
-        """Whether these accounts signed up alike and call from one pool: what an occasion explains, unless nothing they do is their own."""
+    def came_together(self) -> bool:
+        """Whether these accounts signed up alike and share addresses, which an occasion explains too."""
         arrival = max(self.weight("mail"), self.weight("registration")) >= LEG
         alike = self.group.family is not None or len(self.group.key) >= 3  # a pool alone holds its accounts' camouflage too
-        return alike and arrival and self.pool and self.pure and self.owners >= MIN_CROWD
+        shared = self.weight("network") >= LEG or "network" in self.group.chosen
+        return alike and arrival and shared and self.pure and self.owners >= MIN_CROWD
+
+    def crowd(self) -> bool:
+        """Whether they came together and call from one pool: what an occasion explains, unless nothing they do is their own."""
+        return self.pool and self.came_together()
 
     def possible(self, threshold: float) -> bool:
         """Whether it can be a campaign at this threshold, once its members' texts have been looked at."""
@@ -158,7 +163,7 @@ def score(pop: Population, group: Group, least: float = 0.0) -> Score:
         owners=owners,
         pure=bool(pure),
         local=local,
-        pool=(shared.bits >= LEG or "network" in group.chosen) and rotates(pop, inside_of),
+        pool=(shared.bits >= LEG or "network" in group.chosen) and rotates(*pop.uses(inside_of)),
         place=at_one_place(pop, inside_of) or is_office(pop, inside_of),
     )
 

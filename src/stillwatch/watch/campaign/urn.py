@@ -95,9 +95,65 @@ def urn_of_codes(speaking: Any, everybody: Any, counts: Any, known: Any) -> Any:
     return (top + math.log(np.exp(logs - top).mean())) / math.log(2.0), distinct, shared
 
 
-def likeliest_concentration(counts: NDArray[np.int64], rates: NDArray[np.float64]) -> float:
-    """The concentration of the grid under which the group is likeliest; arguments as in ``urn_bits``."""
-    return float(CONCENTRATIONS[int(np.argmax(_log_ratios(counts, rates)))])
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def predicted_bits(codes: Any, reference: Any, counts: Any, known: Any, least: Any, others: Any) -> Any:
+    """Bits of each account's value as the urn of the other reference accounts predicts it, against the population.
+
+    The urn's concentration is the one of the grid under which the reference accounts are likeliest.
+
+    Args:
+        codes: int64 [accounts] values, below 0 where unknown.
+        reference: bool [accounts] whose values the urn has seen.
+        counts: int64 [codes] accounts of the lab that show each value; ``known`` is their sum.
+        least: bits that one value takes away at most; it adds 6 at most.
+        others: accounts outside the reference that must be known, or nothing is said.
+
+    Returns:
+        float64 [accounts] bits, 0 where the value is unknown.
+    """
+    n = len(codes)
+    bits = np.zeros(n)
+    order = np.argsort(codes, kind="mergesort")
+    inside, rates = np.zeros(n), np.zeros(n)  # of each value that the group shows
+    value = np.full(n, -1)  # place in them of each account's
+    shown = seen = 0
+    start = 0
+    while start < n and codes[order[start]] < 0:
+        start += 1
+    while start < n:
+        end = start
+        while end < n and codes[order[end]] == codes[order[start]]:
+            value[order[end]] = shown
+            inside[shown] += reference[order[end]]
+            end += 1
+        rates[shown] = counts[codes[order[start]]]
+        seen += inside[shown]
+        shown += 1
+        start = end
+    total = known
+    for v in range(shown):
+        total += max(rates[v] - inside[v], 0) - rates[v]
+    if total < others or seen < 2:
+        return bits
+    for v in range(shown):
+        rates[v] = max(rates[v] - inside[v], 1) / total
+    best, a = -np.inf, 1.0
+    for k in range(len(CONCENTRATIONS)):
+        c = CONCENTRATIONS[k]
+        log = math.lgamma(c) - math.lgamma(c + seen)
+        for v in range(shown):
+            if inside[v] == 1:
+                log += math.log(c)
+            elif inside[v]:
+                log += math.lgamma(c * rates[v] + inside[v]) - math.lgamma(c * rates[v]) - inside[v] * math.log(rates[v])
+        if log > best:
+            best, a = log, c
+    for i in range(n):
+        if value[i] >= 0:
+            v, own = value[i], 1 if reference[i] else 0
+            expected = (inside[v] - own + a * rates[v]) / (seen - own + a)
+            bits[i] = min(6.0, max(least, math.log2(expected / rates[v])))
+    return bits
 
 
 def even_bits(calls: NDArray[np.int64]) -> float:

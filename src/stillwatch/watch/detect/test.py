@@ -24,7 +24,7 @@ BACKGROUND: Final = 600
 LEADS: Final = 120
 #: Prompts of a lead that are looked at, and prompts of any group whose techniques are.
 LEAD_SAMPLE: Final = 240
-MARKED: Final = 48
+MARKED: Final = 32
 #: A group whose members a campaign has to this share is a part of it, and is not asked again what its prompts are like.
 PART: Final = 0.8
 _SEED: Final = 20260901
@@ -107,6 +107,9 @@ def test(people: People, *, thin: bool = False) -> Tested:
     tested.threshold = campaign.threshold_bits(len(tested.bits), alarms / 2)
     tested.lone_threshold = campaign.threshold_bits(len(tested.lone), alarms / 2)
     prompts = tested.prompts = Prompts(people, in_family)
+    drawn = {s.group.key: replace(s, pool=True) for s in others if s.came_together() and not s.pool and prompts.rotate(s)}
+    possible += drawn.values()
+    others = [s for s in others if s.group.key not in drawn]
     pieces = [p for s in possible if s.possible(tested.threshold) for p in campaign.apart(pop, s, tested.threshold)]
     others += [s for s in possible if not s.possible(tested.threshold)]
     failed = _passing(tested, pieces, prompts)
@@ -153,6 +156,7 @@ def _passing(tested: Tested, pieces: Sequence[campaign.Score], prompts: Prompts)
     """
     waiting = sorted(pieces, key=lambda s: (s.group.pool is not None, not s.pure, -s.owners, -round(s.bits, 6), s.group.key))
     held: dict[int, campaign.Judged] = {}
+    people: dict[int, campaign.Judged] = {}  # whose larger groups showed interests of their own
     failed: list[campaign.Judged] = []
     while waiting:
         now, later, ahead = [], [], set(held)
@@ -171,12 +175,17 @@ def _passing(tested: Tested, pieces: Sequence[campaign.Score], prompts: Prompts)
                 now.append(s)
                 ahead.update(members)
         for s, h in zip(now, prompts.harvests(now, campaign.SAMPLE), strict=True):
-            j = campaign.judge(s, h, tested.threshold)
+            members = s.group.who[s.member].tolist()
+            seen = [w for w in members if w in people]
+            told = not h.clear and len(seen) >= PART * len(members)  # their other calls tell more than these few
+            j = campaign.judge(s, people[seen[0]].harvest if told else h, tested.threshold)
             if j.passes:
                 tested.passing.append(j)
-                held.update(dict.fromkeys(s.group.who[s.member].tolist(), j))
-            else:
-                failed.append(j)
+                held.update(dict.fromkeys(members, j))
+                continue
+            failed.append(j)
+            if j.harvest.own:
+                people.update(dict.fromkeys(members, j))
         waiting = later
     return failed
 
@@ -232,6 +241,20 @@ class Prompts:
                     keep &= rows[name] == value
         place = np.argsort(rows["order"][keep], kind="stable")
         return rows["call"][keep][place], rows["who"][keep][place], rows["text"][keep][place]
+
+    def rotate(self, s: campaign.Score) -> bool:
+        """Whether a group's own calls come from a pool that its members draw from, wherever the rest of their traffic comes from: stolen keys have holders."""
+        call, who, _ = self.calls(s)
+        engine = self._people.read.engine
+        mine = engine.keep("rotating", pa.table({"call": call[np.isin(who, s.group.who[s.member])]}))
+        known = (
+            self._people.calls.select("call", "who", "address_ref")
+            .filter(~nw.col("address_ref").is_null())
+            .join(mine, on="call", how="semi")
+        )
+        each = engine.fetch(known.group_by("who").agg(addresses=nw.col("address_ref").n_unique(), calls=nw.len()))
+        engine.drop("rotating")
+        return campaign.rotates(each.column("addresses").to_numpy(), each.column("calls").to_numpy())
 
     def _table(self, name: str, frame: Frame, columns: list[str], by: str) -> dict[str, NDArray[np.int64]]:
         if name not in self._tables:

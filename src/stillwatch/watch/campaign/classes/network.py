@@ -114,13 +114,15 @@ def is_office(pop: Population, who: NDArray[np.int64]) -> bool:
     return served >= SERVED * len(who) and bool(np.median(np.bincount(at, minlength=len(who))) < ADDRESSES)
 
 
-def rotates(pop: Population, who: NDArray[np.int64]) -> bool:
+def rotates(addresses: NDArray[np.int64], calls: NDArray[np.int64]) -> bool:
     """Whether most of the accounts call from a new address nearly every time: at least ``ADDRESSES`` of them, and one for every second call.
 
     People behind a VPN or a carrier have a few; a proxy pool that a program draws from has none that comes back.
+
+    Args:
+        addresses: [accounts] distinct addresses of each.
+        calls: [accounts] calls of each.
     """
-    if not len(who):
+    if not len(calls):
         return False
-    at, _ = pop.addresses(who)
-    each = np.bincount(at, minlength=len(who))
-    return bool(np.median(each) >= ADDRESSES and np.median(each / np.maximum(pop.calls[who], 1)) >= 0.5)
+    return bool(np.median(addresses) >= ADDRESSES and np.median(addresses / np.maximum(calls, 1)) >= 0.5)

@@ -37,8 +37,8 @@ class Quota:
 
     def membership(self, pop: Population, group: Group, reference: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Against an account that does many times the others' work, which a load balancer would not give it."""
-        typical = np.median(group.calls[reference])
-        spread = max(1.0, float(np.percentile(group.calls[reference], 90) / typical))
+        typical, most = np.quantile(group.calls[reference], [0.5, 0.9])
+        spread = max(1.0, float(most / typical))
         bits: NDArray[np.float64] = -np.clip(2.0 * np.log2(group.calls / (typical * spread)) - 2.0, 0.0, 8.0)
         return bits
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stillwatch.watch.campaign.classes.base import CLASS_CAP, MIN_OTHERS, Finding
 from stillwatch.watch.campaign.population import Trait
-from stillwatch.watch.campaign.urn import likeliest_concentration, urn_of_codes
+from stillwatch.watch.campaign.urn import predicted_bits, urn_of_codes
 
 
 def assess(name: str, what: str, t: Trait, reps: NDArray[np.int64], who: NDArray[np.int64]) -> Finding:
@@ -40,18 +40,5 @@ def predicted(t: Trait, codes: NDArray[np.int64], reference: NDArray[np.bool_], 
 
     The urn's concentration is the likeliest for this group: where its members differ among themselves, one more that differs is no stranger.
     """
-    known = codes >= 0
-    bits = np.zeros(len(codes))
-    # Only the values that the group shows are looked at, for there may be as many values as accounts.
-    shown, c = np.unique(codes[known], return_inverse=True)
-    own = reference[known].astype(np.int64)
-    inside = np.bincount(c[own == 1], minlength=len(shown))
-    outside = np.maximum(t.counts[shown] - inside, 0)
-    total = t.known - int(t.counts[shown].sum()) + int(outside.sum())
-    if total < MIN_OTHERS or inside.sum() < 2:
-        return bits
-    rates = np.maximum(outside, 1) / total
-    a = likeliest_concentration(inside[inside > 0], rates[inside > 0])
-    expected = (inside[c] - own + a * rates[c]) / (inside.sum() - own + a)
-    bits[known] = np.clip(np.log2(expected / rates[c]), least, 6.0)
+    bits: NDArray[np.float64] = predicted_bits(codes, reference, t.counts, t.known, least, MIN_OTHERS)
     return bits
