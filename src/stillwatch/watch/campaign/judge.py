@@ -129,6 +129,11 @@ def _no_hand(score: Score, threshold: float) -> tuple[str, str]:
             "They say openly whom they belong to: an institution, nearly all verified, each with a card of its own, a mail domain older than this log.",
             "Whether the institution exists and knows of this work; who was verified, and how.",
         )
+    if score.openly:
+        return (
+            "Most of them say openly whom they belong to: organisations and payers that are verified or have a mail domain to themselves, all with one kind of work.",
+            "Whether these organisations exist and know of one another; who was verified, and how.",
+        )
     if score.owners < 3 and score.convicting >= threshold:
         return (
             "Fewer than three accounts belong to it.",

@@ -29,8 +29,10 @@ _SAID: Final = 0.5
 
 
 def hidden(pop: Population, s: Score) -> NDArray[np.int64]:
-    """Accounts of a group that a lead would name: its members where some stand out, and nobody who says openly whom he belongs to, but an institution's own."""
-    if INSTITUTION in s.group.chosen:
+    """Accounts of a group that a lead would name: its members where some stand out, and nobody who says openly whom he belongs to, unless most of them do: an
+    institution or several firms with one work can be a sham.
+    """
+    if s.openly:
         return s.group.who
     who = s.group.who[s.member] if s.member.any() else s.group.who
     out: NDArray[np.int64] = who[~pop.declared[who]]
@@ -40,7 +42,7 @@ def hidden(pop: Population, s: Score) -> NDArray[np.int64]:
 def worth_a_look(pop: Population, s: Score) -> bool:
     """Whether a group that cannot pass could be a lead."""
     different = s.group.texts + s.group.calls - s.group.with_text  # what is not known may differ
-    voices = hidden(pop, s) if INSTITUTION in s.group.chosen else np.unique(pop.owner[hidden(pop, s)])
+    voices = s.group.who if INSTITUTION in s.group.chosen else np.unique(pop.owner[hidden(pop, s)])
     return int(different.sum()) >= MIN_LEAD_TEXTS and len(voices) >= MIN_OWNERS
 
 

@@ -38,7 +38,8 @@ class Score:
 
     ``convicting`` are the bits of the classes that may convict, ``occasion`` those of the classes that only rank, capped.  ``local`` is what the lab's own
     evidence has beside partners' word, None where nobody was asked.  ``pool``: the members draw
-    addresses anew from a pool that they share; ``place``: one address serves most of them, or an office's few do.
+    addresses anew from a pool that they share; ``place``: one address serves most of them, or an office's few do.  ``openly``: most accounts of the group
+    say, and can show, whom they belong to.
     """
 
     group: Group
@@ -52,6 +53,7 @@ class Score:
     local: float | None = None
     pool: bool = False
     place: bool = False
+    openly: bool = False
 
     @property
     def bits(self) -> float:
@@ -165,6 +167,7 @@ def score(pop: Population, group: Group, least: float = 0.0) -> Score:
         local=local,
         pool=(shared.bits >= LEG or "network" in group.chosen) and rotates(*pop.uses(inside_of)),
         place=at_one_place(pop, inside_of) or is_office(pop, inside_of),
+        openly=2 * int(hidden.sum()) < len(hidden),
     )
 
 
