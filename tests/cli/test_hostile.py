@@ -22,7 +22,7 @@ from stillwatch.cli import codes
 from stillwatch.cli.main import app
 from stillwatch.foreign import shown
 from stillwatch.range import build_world, small_world
-from stillwatch.store import BusyError, alone_in, write_atomically, write_together
+from stillwatch.store import BusyError, Spool, alone_in, write_atomically, write_together
 
 SOURCES = Path(__file__).parents[2] / "src" / "stillwatch"
 
@@ -227,6 +227,74 @@ def test_files_that_belong_together_are_put_in_place_together(tmp_path: Path) ->
     with pytest.raises(OSError):
         write_together({tmp_path / "a": lambda p: p.write_text("a"), tmp_path / "b": fail})
     assert not list(tmp_path.iterdir())
+
+
+AT_THE_END = """
+import os, signal, sys
+from stillwatch.__main__ import main
+import stillwatch.watch.detect.tell as stage
+put = stage.write_together
+def press(files):
+    os.kill(os.getpid(), signal.SIGINT)
+    put(files)
+stage.write_together = press
+main()
+"""
+
+
+def test_ctrl_c_while_results_are_put_in_place_waits_for_all_of_them(world: Path, tmp_path: Path) -> None:
+    out = tmp_path / "found"
+    out.mkdir()
+    for name in ("run.json", "quarantine.jsonl"):
+        (out / name).write_text("old")
+    done = python(AT_THE_END, *words(world, out))
+    assert done.returncode == codes.STOPPED, done.stderr
+    assert done.stderr == "Stopped; the results of this run are in place.\n"
+    assert json.loads((out / "run.json").read_text())["rejected"] == len((out / "quarantine.jsonl").read_text().splitlines())
+    assert not [p for p in out.iterdir() if p.name.startswith(".work")]
+
+
+SWALLOWED = """
+import os, signal, sys
+from stillwatch.__main__ import main
+import stillwatch.watch.detect.read as stage
+def press(*_):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        pass  # as a library's callback does
+    return sketch(*_)
+sketch, stage.sketch_batch = stage.sketch_batch, press
+main()
+"""
+
+
+def test_ctrl_c_that_a_library_swallows_stops_at_the_next_step(world: Path, tmp_path: Path) -> None:
+    done = python(SWALLOWED, *words(world, tmp_path / "found"))
+    assert done.returncode == codes.STOPPED, done.stderr
+    one_line(done.stderr)
+    nothing_partial(tmp_path / "found")
+
+
+def test_a_spool_that_cannot_be_begun_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(pq, "ParquetWriter", full)
+    for state in (None, tmp_path / "state"):
+        with pytest.raises(OSError):
+            Spool(tmp_path, now=0.0, state=state)
+    assert [p.name for p in tmp_path.rglob("*")] == ["state"] or {p.name for p in tmp_path.rglob("*")} == {"state", "lock"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_standard_output_says_nothing_of_the_results(world: Path, tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "stillwatch", *words(world, tmp_path)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == codes.UNUSABLE
+    assert done.stderr == "Error: the output could not be written: the disk is full\n"
+    assert (tmp_path / "report.html").exists()
 
 
 def test_results_are_for_their_owner(world: Path, tmp_path: Path) -> None:

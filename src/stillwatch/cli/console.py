@@ -55,14 +55,20 @@ _ADVICE: Final = {
     errno.EACCES: "may not be read or written by this user",
     errno.EPERM: "may not be read or written by this user",
     errno.EROFS: "lies on a disk that cannot be written",
-    errno.ENOSPC: "the disk is full; nothing was put in place. Free some room and run the same command again",
-    errno.EDQUOT: "the quota is used up; nothing was put in place. Free some room and run the same command again",
-    errno.EFBIG: "a file would be larger than is allowed here; nothing was put in place",
+}
+_FULL: Final = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EFBIG: "a file would be larger than is allowed here",
 }
 
 
 def words_of(error: OSError, place: Path | None = None) -> str:
-    """What the system refused, where, and what to do; ``place`` is said where the error names no file."""
+    """What the system refused, where, and what to do; ``place`` is where a run puts its results, said where the error names no file."""
+    if (full := _FULL.get(error.errno or 0)) is not None:
+        if place is None:  # a run that has a place for its results says so; this is whatever else was written to, standard output too
+            return f"the output could not be written: {full}"
+        return f"{place}: {full}; nothing was put in place. Free some room and run the same command again"
     what = _ADVICE.get(error.errno or 0) or error.strerror or str(error)
-    where = place if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and place else error.filename or place
+    where = error.filename or place
     return f"{where}: {what}" if where else what

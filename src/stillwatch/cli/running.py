@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import duckdb
 import msgspec
@@ -34,30 +34,42 @@ T = TypeVar("T")
 
 def run(settings: Settings, voice: Voice, work: Callable[[Progress], T]) -> T:
     """Do ``work``, with a bar; ends the command where the input cannot be used."""
+    progress = Progress()
     columns = (TextColumn("{task.description:>16}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
     try:
         with Bar(*columns, console=Console(stderr=True), transient=True, disable=voice.quiet or not sys.stderr.isatty()) as bar:
             task = bar.add_task("start", total=None)
-            progress = Progress(
-                step=lambda name: bar.update(task, description=name),
-                size=lambda n: bar.update(task, total=n),
-                read=lambda n: bar.advance(task, n),
-            )
+            progress.step = lambda name: bar.update(task, description=_unless_stopped(name))
+            progress.size = lambda n: bar.update(task, total=n)
+            progress.read = lambda n: bar.advance(task, n)
             return work(progress)
     except (IntakeError, StateError, BusyError, DatabaseError) as error:
         stop(str(error))
     except OSError as error:
         stop(words_of(error, settings.out))
     except KeyboardInterrupt:
-        stopped("Stopped; what an earlier run had finished is as it was. Run the same command again to start over.")
+        stopped(_STOPPED[progress.placed])
     except duckdb.Error as error:
         if interrupt.seen():
-            stopped("Stopped; what an earlier run had finished is as it was. Run the same command again to start over.")
+            stopped(_STOPPED[progress.placed])
         first = str(error).splitlines()[0]
         hint = (
             "; give it more with --memory, or free room in --out, where it spills" if isinstance(error, duckdb.OutOfMemoryException) else ""
         )
         stop(f"{settings.out}: the engine could not go on: {first}{hint}")
+
+
+_STOPPED: Final = {
+    False: "Stopped; what an earlier run had finished is as it was. Run the same command again to start over.",
+    True: "Stopped; the results of this run are in place.",
+}
+
+
+def _unless_stopped(step: str) -> str:
+    """The step that begins, unless Ctrl-C was pressed where a library's callback swallowed it."""
+    if interrupt.seen():
+        raise KeyboardInterrupt
+    return step
 
 
 def run_detect(settings: Settings, voice: Voice, *, fail_on_found: bool = False) -> None:

@@ -100,7 +100,7 @@ class Campaign:
     accounts: int
     techniques: tuple[tuple[str, str], ...]  # (technique id, "observed" | "inferred")
     reasons: tuple[Reason, ...]
-    against: tuple[str, ...]  # what speaks against it and what was not assessed, one plain sentence each
+    against: tuple[str, ...]  # what speaks against it, one plain sentence each
     streams: tuple[StreamRow, ...]
     timeline: tuple[tuple[float, int], ...]  # (start of bin, calls in it), equal bins
     bin_seconds: float

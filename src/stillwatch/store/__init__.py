@@ -2,7 +2,7 @@
 
 from stillwatch.store.digests import sha256_of
 from stillwatch.store.engine import Engine
-from stillwatch.store.files import BusyError, alone_in, private_folder, write_atomically, write_together
+from stillwatch.store.files import BusyError, alone_in, private_folder, undisturbed, write_atomically, write_together
 from stillwatch.store.spool import Part, Source, Spool, StateError, Unread, View
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "alone_in",
     "private_folder",
     "sha256_of",
+    "undisturbed",
     "write_atomically",
     "write_together",
 ]

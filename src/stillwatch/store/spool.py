@@ -152,11 +152,20 @@ class Spool:
         self.folder = self._work.folder
         start = max((m.start + m.calls for m in self._manifests()), default=0)
         self._new = Part(self.folder / "part", Manifest(recipe, key, start, version=_MANIFEST, read=now))
-        self._new.folder.mkdir()
-        self._sketch_file = pq.ParquetWriter(
-            self._new.sketches, SKETCHES, compression="zstd", compression_level=1, use_dictionary=["account", "model", "mail_domain_ref"]
-        )
-        self._text_file = pq.ParquetWriter(self._new.texts, _TEXTS, compression="zstd", compression_level=1, use_dictionary=False)
+        try:
+            self._new.folder.mkdir()
+            self._sketch_file = pq.ParquetWriter(
+                self._new.sketches,
+                SKETCHES,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=["account", "model", "mail_domain_ref"],
+            )
+            self._text_file = pq.ParquetWriter(self._new.texts, _TEXTS, compression="zstd", compression_level=1, use_dictionary=False)
+        except BaseException:
+            self._work.remove()
+            self._unlock()
+            raise
 
     def __enter__(self) -> Self:
         return self

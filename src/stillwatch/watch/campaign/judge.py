@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from stillwatch.watch.campaign.classes import Finding
+from stillwatch.watch.campaign.classes import Finding, Group
 from stillwatch.watch.campaign.groups import INSTITUTION
 from stillwatch.watch.campaign.harvest import MIN_TEXTS, Harvest
 from stillwatch.watch.campaign.scoring import LEG, MIN_CALLS, OCCASION_CAP, Score
@@ -37,7 +37,7 @@ def judge(score: Score, harvest: Harvest, threshold: float) -> Judged:
     A class that may convict carries a campaign by itself.  Without one, an occasion (a launch, a class, a VPN) must be ruled out by what it does not bring
     along: accounts that signed up alike, call from one pool of addresses, have no interests of their own, and work equally or for training material.
     """
-    findings = (*score.findings, *_harvest_findings(harvest))
+    findings = (*score.findings, *_harvest_findings(harvest, score.group))
     hand = score.stands(threshold) or score.together(threshold)
     causes = _causes(score, harvest) if not hand and score.crowd() else 0
     bits = score.bits + CAUSE * causes
@@ -69,7 +69,7 @@ def judge(score: Score, harvest: Harvest, threshold: float) -> Judged:
     if hand and score.place and not score.together(threshold):
         return Judged(score, harvest, bits, findings, *_ONE_ROOF)
     if few:
-        return Judged(score, harvest, bits, findings, *_no_harvest(harvest))
+        return Judged(score, harvest, bits, findings, *_no_harvest(score, harvest))
     return Judged(score, harvest, bits, findings)
 
 
@@ -92,12 +92,17 @@ def _causes(score: Score, harvest: Harvest) -> int:
     return 2 + (score.weight("quota") >= LEG or harvest.training)
 
 
-def _harvest_findings(h: Harvest) -> tuple[Finding, ...]:
+def _harvest_findings(h: Harvest, group: Group) -> tuple[Finding, ...]:
+    if not h.texts:
+        text = "not assessed, the log holds none of these calls' prompts."
+        return tuple(
+            Finding(i, 0.0, f"{what}: {text}", assessed=False, question="harvest")
+            for i, what in (("deck", "Interests"), ("breadth", "Breadth"))
+        )
     out = []
     if h.sigma is None:
-        out.append(
-            Finding("deck", 0.0, "Interests: not assessed, too few accounts sent several prompts.", assessed=False, question="harvest")
-        )
+        why = "too few accounts sent several prompts" + (" that the log holds" if group.with_text.sum() < group.calls.sum() else "")
+        out.append(Finding("deck", 0.0, f"Interests: not assessed, {why}.", assessed=False, question="harvest"))
     else:
         what = (
             "have no interests of their own"
@@ -114,12 +119,15 @@ def _harvest_findings(h: Harvest) -> tuple[Finding, ...]:
                 question="harvest",
             )
         )
-    text = f"Breadth: {h.texts} different texts."
+    known, calls = int(group.with_text.sum()), int(group.calls.sum())
+    text = f"Breadth: {h.texts} different texts" + (
+        f" in the {known} of {calls} calls whose prompt the log holds." if known < calls else "."
+    )
     if h.likeness is not None:
         text += f"  Their likeness to other customers' prompts is at the {h.likeness:.0%} quantile of those customers' own."
     if h.training:
         text += f"  {h.shown:.0%} of the sampled prompts ask for training material ({h.mark}); {h.usual:.1%} of others' do."
-    out.append(Finding("breadth", 0.0, text, assessed=h.texts > 0, question="harvest"))
+    out.append(Finding("breadth", 0.0, text, question="harvest"))
     return tuple(out)
 
 
@@ -150,7 +158,13 @@ def _no_hand(score: Score, threshold: float) -> tuple[str, str]:
     )
 
 
-def _no_harvest(h: Harvest) -> tuple[str, str]:
+def _no_harvest(score: Score, h: Harvest) -> tuple[str, str]:
+    if _unread(score):
+        known, calls = int(score.group.with_text.sum()), int(score.group.calls.sum())
+        return (
+            f"Whether it is a harvest could not be judged: the log holds the prompts of {known} of {calls} calls, and nothing else tells one.",
+            "Logs that hold the prompts.",
+        )
     if h.texts < MIN_TEXTS:
         return f"It is small: {h.texts} different texts, {MIN_TEXTS} are needed.", "More of its calls."
     if h.own:

@@ -41,9 +41,13 @@ def hidden(pop: Population, s: Score) -> NDArray[np.int64]:
 
 def worth_a_look(pop: Population, s: Score) -> bool:
     """Whether a group that cannot pass could be a lead."""
-    different = s.group.texts + s.group.calls - s.group.with_text  # what is not known may differ
     voices = s.group.who if INSTITUTION in s.group.chosen else np.unique(pop.owner[hidden(pop, s)])
-    return int(different.sum()) >= MIN_LEAD_TEXTS and len(voices) >= MIN_OWNERS
+    return _different(s) >= MIN_LEAD_TEXTS and len(voices) >= MIN_OWNERS
+
+
+def _different(s: Score) -> int:
+    """Different texts of a group at most: what is not known may differ."""
+    return int((s.group.texts + s.group.calls - s.group.with_text).sum())
 
 
 def likeliest(scores: Sequence[Score], n: int) -> list[Score]:
@@ -59,7 +63,7 @@ def likeliest(scores: Sequence[Score], n: int) -> list[Score]:
 
 def _before(s: Score) -> float:
     """Bits of one hand, a template in common, and size."""
-    size = min(2.0, math.log2(max(1, int(s.group.texts.sum())) / MIN_TEXTS))
+    size = min(2.0, math.log2(max(1, _different(s)) / MIN_TEXTS))
     return _hand(s) + (4.0 if s.group.family is not None or s.group.chosen else 0.0) + size + s.weight("slices") / 4
 
 
@@ -72,7 +76,8 @@ def harvest_bits(h: Harvest) -> float:
     """What speaks for a harvest, as a rank: items dealt from a list, training material, prompts unlike other customers', many of them."""
     deck = 0.0 if h.sigma is None else float(np.clip(4.0 - 2.0 * max(0.0, h.sigma - 1.5), -12.0, 4.0))
     unlike = 2.0 if h.likeness is not None and h.likeness < 0.2 else 0.0
-    return deck + (4.0 if h.training else 0.0) + unlike + float(np.clip(math.log2(max(1, h.texts) / MIN_TEXTS), -3.0, 2.0))
+    breadth = float(np.clip(math.log2(h.texts / MIN_TEXTS), -3.0, 2.0)) if h.texts else 0.0  # what the log does not hold speaks for nothing
+    return deck + (4.0 if h.training else 0.0) + unlike + breadth
 
 
 def worth(j: Judged) -> float:

@@ -38,7 +38,7 @@ def lone(m: Material, streams: Sequence[cp.Lone], ringed: Collection[int], thres
     results = []
     for s in todo:
         rows = rows_of[s.family, s.who]
-        shown = shares_of([texts[i] for i in sampled(rows)])
+        shown = shares_of([texts[i] for i in sampled(rows)]) or {}
         results.append((s, rows, shown, cp.assess(s, pop, ringed, early, shown, usual)))
     bits = np.array([sum(f.bits for f in findings) for *_, findings in results])
     q = cp.q_values(bits)
@@ -48,7 +48,7 @@ def lone(m: Material, streams: Sequence[cp.Lone], ringed: Collection[int], thres
             continue
         ids = tuple(rows.column("call_id").to_pylist()[:6])
         reasons = tuple(Reason(f.id, round(f.bits, 2), f.text, ids if f.bits > 0 else (), f.assessed) for f in findings)
-        against = [f.text for f in findings if f.bits < 0 or not f.assessed]
+        against = [f.text for f in findings if f.assessed and f.bits < 0]
         against.append(
             "One account alone: no other account ties it to an operator, so the evidence is of another kind and weaker than a ring's."
         )
@@ -91,4 +91,4 @@ def _usual(m: Material, without: set[int]) -> dict[str, float]:
     kept = m.engine.keep("sampled_orders", orders)
     ids = m.engine.fetch(m.calls.select("call", "order").join(kept, on="order", how="semi")).column("call").to_pylist()
     m.engine.drop("sampled_orders")
-    return shares_of(list(m.spool.texts(ids).values()))
+    return shares_of(list(m.spool.texts(ids).values())) or {}

@@ -179,7 +179,8 @@ def sampled(rows: pa.Table) -> list[int]:
     return ids
 
 
-def shares_of(texts: list[list[tuple[str, str]]]) -> dict[str, float]:
-    """Share of prompts that show each mark."""
-    tally = Counter(k for segments in texts for k in marks(segments))
-    return {k: n / len(texts) for k, n in tally.items()}
+def shares_of(texts: list[list[tuple[str, str]]]) -> dict[str, float] | None:
+    """Share of prompts that show each mark, None where no text is known."""
+    known = [segments for segments in texts if segments]
+    tally = Counter(k for segments in known for k in marks(segments))
+    return {k: n / len(known) for k, n in tally.items()} if known else None

@@ -144,9 +144,9 @@ def _first(text: NDArray[np.int64]) -> NDArray[np.int64]:
     return new
 
 
-def _techniques(m: Material, ring: cp.Ring, rows: pa.Table, shown: dict[str, float]) -> dict[str, str]:
+def _techniques(m: Material, ring: cp.Ring, rows: pa.Table, shown: dict[str, float] | None) -> dict[str, str]:
     pop, who = m.pop, np.array(sorted(ring.accounts))
-    out = m.content(shown)
+    out = m.content(shown or {})
     lead = ring.lead.score
     for f in lead.findings:
         if f.id in _CLASS and f.bits >= cp.LEG:
@@ -175,11 +175,10 @@ def _example(pop: cp.Population, rows: pa.Table, f: cp.Finding) -> tuple[str, ..
     return tuple(rows.column("call_id")[int(i)].as_py() for i in pick[np.sort(one_each)[:6]])
 
 
-def _against(m: Material, ring: cp.Ring, rows: pa.Table, shown: dict[str, float]) -> tuple[str, ...]:
+def _against(m: Material, ring: cp.Ring, rows: pa.Table, shown: dict[str, float] | None) -> tuple[str, ...]:
     lead = ring.lead.score
     out = [victims] if (victims := m.victims(rows.column("call").to_numpy())) else []
     out += [f.text for f in ring.lead.findings if f.assessed and f.bits < 0]
-    out += [f.text for f in ring.lead.findings if not f.assessed]
     left = int((~lead.member).sum())
     if left:
         out.append(
@@ -189,7 +188,7 @@ def _against(m: Material, ring: cp.Ring, rows: pa.Table, shown: dict[str, float]
         out.append(
             "It falls into pieces that share no address and no card: they may be two operators with one tool, and could not be told apart."
         )
-    if not any(shown.get(k, 0) >= 0.2 for k in ("D11", "D12", "D16", "D17", "D18")):
+    if shown is not None and not any(shown.get(k, 0) >= 0.2 for k in ("D11", "D12", "D16", "D17", "D18")):
         out.append(
             "The sampled prompts show no words that ask for reasoning, judgements or training tasks: the purpose is not shown by content."
         )

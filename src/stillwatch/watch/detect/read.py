@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+from typing import Final
 
 import narwhals as nw
 import pyarrow as pa
@@ -70,6 +71,10 @@ class Settings:
         return shlex.join(words + ["--memory", self.memory] + ["--show-text"] * self.show_text)
 
 
+#: Name of the file of rejected lines.
+QUARANTINE: Final = "quarantine.jsonl"
+
+
 @dataclass(slots=True)
 class Progress:
     """What the flow tells its caller while it works; the console draws it."""
@@ -78,6 +83,7 @@ class Progress:
     size: Callable[[int], None] = lambda _: None
     read: Callable[[int], None] = lambda _: None
     timings: dict[str, float] = field(default_factory=dict)
+    placed: bool = False  # whether the results are in place
     _since: float = field(default_factory=time.perf_counter)
     _name: str = ""
 
@@ -131,7 +137,7 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
         raise IntakeError(f"trusted_proxies: {error}; give their number, or networks such as 10.0.0.0/8") from None
     named = expand(settings.logs)
     notices: list[Notice] = []
-    quarantine = stack.enter_context(Quarantine(settings.out / "quarantine.jsonl"))
+    quarantine = stack.enter_context(Quarantine(settings.out / QUARANTINE))
     mark = blake2b(key, digest_size=8, person=b"sw-state").hexdigest()
     spool = stack.enter_context(Spool(settings.out, now=now, state=settings.state, recipe=RECIPE, key=mark))
     unread = {str(u.file): u for u in spool.unread(named)}

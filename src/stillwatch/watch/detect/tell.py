@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stillwatch.records import ACCOUNT_RESULTS, ATTRIBUTED, Case, Lead, RunRecord
-from stillwatch.store import write_together
+from stillwatch.store import undisturbed, write_together
 from stillwatch.version import __version__
 from stillwatch.watch import campaign, casefile
+from stillwatch.watch.detect.read import QUARANTINE
 from stillwatch.watch.detect.test import Tested
 from stillwatch.watch.evidence import SIDE_FILES, campaign_to_json, lead_to_json, render_report, run_to_json, to_json_line
 from stillwatch.watch.sketch import ECHO_RECIPE, RECIPE
@@ -106,9 +107,9 @@ def _leads(tested: Tested, material: casefile.Material) -> tuple[Lead, ...]:
 
 
 def write(told: Told) -> None:
-    """Put the results in place, each file whole or not at all."""
-    case, pop = told.case, told.tested.people.pop
-    out, now = told.tested.people.read.settings.out, told.tested.people.read.now
+    """Put the results in place, all of them or none."""
+    case, pop, read = told.case, told.tested.people.pop, told.tested.people.read
+    out, now = read.settings.out, read.now
     attributed = pa.concat_tables([f.calls for f in told.found]) if told.found else ATTRIBUTED.empty_table()
     calls_of = dict(zip(pop.accounts, pop.calls.tolist(), strict=True))
     results = [
@@ -120,19 +121,22 @@ def write(told: Told) -> None:
     leads = "".join(to_json_line(lead_to_json(x)) for x in case.leads)
     table = pa.Table.from_pylist(results, schema=ACCOUNT_RESULTS)
     report = render_report(case, generated_at=now)
-    write_together(
-        {
-            out / "attributed_calls.parquet": lambda p: pq.write_table(attributed, p, compression="zstd"),
-            out / "accounts.parquet": lambda p: pq.write_table(table, p, compression="zstd"),
-            out / "campaigns.jsonl": lambda p: p.write_text(lines, encoding="utf-8"),
-            out / "leads.jsonl": lambda p: p.write_text(leads, encoding="utf-8"),
-            out / "report.html": lambda p: p.write_text(report.html, encoding="utf-8"),
-            **{out / name: partial(_put, body) for name, body in report.files.items()},
-            out / "run.json": lambda p: p.write_text(to_json_line(run_to_json(case.run)), encoding="utf-8"),
-        }
-    )
-    for name in set(SIDE_FILES) - set(report.files):  # an earlier run's
-        (out / name).unlink(missing_ok=True)
+    with undisturbed():
+        write_together(
+            {
+                out / "attributed_calls.parquet": lambda p: pq.write_table(attributed, p, compression="zstd"),
+                out / "accounts.parquet": lambda p: pq.write_table(table, p, compression="zstd"),
+                out / "campaigns.jsonl": lambda p: p.write_text(lines, encoding="utf-8"),
+                out / "leads.jsonl": lambda p: p.write_text(leads, encoding="utf-8"),
+                out / "report.html": lambda p: p.write_text(report.html, encoding="utf-8"),
+                **{out / name: partial(_put, body) for name, body in report.files.items()},
+                out / QUARANTINE: read.quarantine.move,
+                out / "run.json": lambda p: p.write_text(to_json_line(run_to_json(case.run)), encoding="utf-8"),
+            }
+        )
+        for name in set(SIDE_FILES) - set(report.files):  # an earlier run's
+            (out / name).unlink(missing_ok=True)
+        read.progress.placed = True
 
 
 def _put(body: bytes, path: Path) -> None:

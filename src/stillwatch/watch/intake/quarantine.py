@@ -99,14 +99,19 @@ class Quarantine:
 
     def close(self) -> None:
         """Write the file under its name.  A second call does nothing."""
-        if self._file is None or self._path is None or self._draft is None:
+        if self._path is not None:
+            self.move(self._path)
+
+    def move(self, path: Path) -> None:
+        """Write the file under another name, to be put in place with others.  After this, or ``close``, it does nothing."""
+        if self._file is None or self._draft is None:
             return
         if self._unlisted:
             told = f"{self._unlisted} more entries were only counted"
             self._file.write(json.dumps({"file": "", "line": None, "field": "", "reason": told, "excerpt": ""}) + "\n")
         try:
             self._file.close()
-            self._draft.replace(self._path)
+            self._draft.replace(path)
         except OSError:
             self._drop()
             raise
