@@ -79,4 +79,5 @@ def test_shares_count_prompts_and_not_marks() -> None:
     shares = shares_of([asked, said, said, asked])
     assert shares
     assert set(shares.values()) == {0.5}
-    assert shares_of([]) == {}
+    assert shares_of([]) is None
+    assert shares_of([[], []]) is None
