@@ -16,12 +16,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from tests.kit import few_customers
 from typer.testing import CliRunner
 
 from stillwatch.cli import codes
 from stillwatch.cli.main import app
 from stillwatch.foreign import shown
-from stillwatch.range import build_world, small_world
+from stillwatch.range import build_world
 from stillwatch.store import BusyError, Spool, alone_in, write_atomically, write_together
 
 SOURCES = Path(__file__).parents[2] / "src" / "stillwatch"
@@ -30,7 +31,7 @@ SOURCES = Path(__file__).parents[2] / "src" / "stillwatch"
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("world")
-    build_world(small_world(), seed=11, out=out)
+    build_world(few_customers(), seed=11, out=out)
     return out
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from tests.kit import few_customers
 
-from stillwatch.range import build_world, small_world
+from stillwatch.range import build_world
 from stillwatch.records import Case
 from stillwatch.watch.evidence import campaign_from_json, explain, render_report, run_from_json
 from stillwatch.watch.evidence.summary import COLUMNS, sentences, table_rows
@@ -27,7 +28,7 @@ NOW = 1.79e9
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Case]:
     """A run with a ring and bad lines, over two files."""
     here = tmp_path_factory.mktemp("counts")
-    build_world(small_world(), seed=11, out=here)
+    build_world(few_customers(), seed=11, out=here)
     lines = gzip.open(here / "calls.jsonl.gz", "rt").read().splitlines()
     half = len(lines) // 2
     (here / "one.jsonl").write_text("\n".join([*lines[:half], '{"id": "half', "[]"]))

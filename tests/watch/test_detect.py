@@ -13,10 +13,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from msgspec import structs
+from tests.kit import few_customers
 from typer.testing import CliRunner
 
 from stillwatch.cli.main import app
-from stillwatch.range import build_world, load_spec, small_world
+from stillwatch.range import build_world, load_spec
 from stillwatch.range.spec import Chat
 from stillwatch.records import ACCOUNT_RESULTS, ATTRIBUTED
 from stillwatch.watch.flow import Progress, Settings, detect
@@ -30,7 +31,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("world")
-    build_world(small_world(), seed=11, out=out)
+    build_world(few_customers(), seed=11, out=out)
     return out
 
 
@@ -60,7 +61,7 @@ def test_the_ring_is_found_and_nobody_else(world: Path, found: Path) -> None:
 @pytest.mark.parametrize("seed", [21])
 def test_other_worlds_too(seed: int, tmp_path: Path) -> None:
     print("seed", seed)
-    build_world(small_world(), seed=seed, out=tmp_path)
+    build_world(few_customers(), seed=seed, out=tmp_path)
     case = detect(Settings([str(tmp_path / "calls.jsonl.gz")], tmp_path / "found", tmp_path / "accounts.csv"), Progress(), now=NOW)
     streams = truth(tmp_path)
     rows = pq.read_table(tmp_path / "found" / "attributed_calls.parquet").to_pylist()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -52,6 +54,8 @@ def run(settings: Settings, voice: Voice, work: Callable[[Progress], T]) -> T:
     except duckdb.Error as error:
         if interrupt.seen():
             stopped(_STOPPED[progress.placed])
+        if os.strerror(errno.ENOSPC) in str(error):
+            stop(words_of(OSError(errno.ENOSPC, ""), settings.out))
         first = str(error).splitlines()[0]
         hint = (
             "; give it more with --memory, or free room in --out, where it spills" if isinstance(error, duckdb.OutOfMemoryException) else ""

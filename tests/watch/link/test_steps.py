@@ -57,22 +57,27 @@ def both(engine: Engine, table: pa.Table, build: object) -> list[dict[str, objec
     return rows
 
 
+ELSEWHERE = st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from(["x", "y", "z", None]), st.frozensets(st.integers(0, 1)))
+
+
 @settings(max_examples=40)
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from(["x", "y", "z", None]), st.booleans()), max_size=60))
-def test_calls_from_elsewhere_agree_with_loops(engine: Engine, rows: list[tuple[int, int, str | None, bool]]) -> None:
+@given(st.lists(ELSEWHERE, max_size=60))
+def test_calls_from_elsewhere_agree_with_loops(engine: Engine, rows: list[tuple[int, int, str | None, frozenset[int]]]) -> None:
     table = pa.table({
         "call": np.arange(len(rows)), "who": [r[0] for r in rows], "client": pa.array([r[1] for r in rows], pa.int64()),
-        "address_ref": pa.array([r[2] for r in rows], pa.string()), "mine": pa.array([r[3] for r in rows], pa.bool_()),
+        "address_ref": pa.array([r[2] for r in rows], pa.string()), "groups": pa.array([sorted(r[3]) for r in rows], pa.list_(pa.int64())),
     })  # fmt: skip
     want = []
-    for who in range(3):
-        inside = [r for r in rows if r[0] == who and r[2] is not None and r[3]]
-        outside = [r for r in rows if r[0] == who and r[2] is not None and not r[3]]
-        apart = all({r[i] for r in inside}.isdisjoint(r[i] for r in outside) for i in (1, 2))
-        if min(len(inside), len(outside)) >= steps.APART and apart:
-            want.append(who)
-    got = both(engine, table, lambda t: link.elsewhere(t, t.filter(nw.col("mine")).select("call")))
-    assert sorted(r["who"] for r in got) == want
+    for group in range(2):
+        for who in range(3):
+            inside = [r for r in rows if r[0] == who and r[2] is not None and group in r[3]]
+            outside = [r for r in rows if r[0] == who and r[2] is not None and group not in r[3]]
+            apart = all({r[i] for r in inside}.isdisjoint(r[i] for r in outside) for i in (1, 2))
+            if min(len(inside), len(outside)) >= steps.APART and apart:
+                want.append((group, who))
+    in_group = lambda t: t.select("call", "groups").explode("groups").filter(~nw.col("groups").is_null()).select("call", group="groups")  # noqa: E731
+    got = both(engine, table, lambda t: link.elsewhere(t, in_group(t)))
+    assert sorted((r["group"], r["who"]) for r in got) == want
 
 
 @settings(max_examples=40)

@@ -71,17 +71,14 @@ class Material:
         """Sampled calls' texts by call number, all read in one go."""
         return self.spool.texts(i for rows in tables for i in sampled(rows))
 
-    def victims(self, calls: NDArray[np.int64]) -> str:
-        """A sentence on the accounts whose ``calls`` (numbers) come from elsewhere than the rest of their traffic, empty where there are none."""
-        mine = self.engine.keep("mine", pa.table({"call": calls}))
-        who = self.engine.fetch(link.elsewhere(self.calls, mine)).column("who").to_pylist()
+    def victims(self, groups: Sequence[NDArray[np.int64]]) -> list[str]:
+        """For each group of calls (numbers) a sentence on the accounts whose calls in it come from elsewhere than the rest of their traffic, empty where there are none."""
+        numbers = [np.full(len(calls), at, np.int64) for at, calls in enumerate(groups)]
+        nothing = np.zeros(0, np.int64)
+        mine = pa.table({"group": np.concatenate([nothing, *numbers]), "call": np.concatenate([nothing, *groups])})
+        found = self.engine.fetch(link.elsewhere(self.calls, self.engine.keep("mine", mine))).column("group").to_numpy()
         self.engine.drop("mine")
-        if not who:
-            return ""
-        return (
-            f"Of {count(len(who), 'account')} these calls share neither address nor client with the rest of the traffic: the keys may be stolen, and their "
-            "holders victims."
-        )
+        return [_stolen(n) for n in np.bincount(found, minlength=len(groups)).tolist()]
 
     def build(
         self,
@@ -171,6 +168,15 @@ class Material:
         mine = rows.filter(pc.equal(rows.column("family"), family))
         texts = ["\n".join(t for _, t in segments) for segments in self.texts(mine)]
         return skeleton(texts, show_text=self.show_text)
+
+
+def _stolen(accounts: int) -> str:
+    if not accounts:
+        return ""
+    return (
+        f"Of {count(accounts, 'account')} these calls share neither address nor client with the rest of the traffic: the keys may be stolen, and their "
+        "holders victims."
+    )
 
 
 def sampled(rows: pa.Table) -> list[int]:

@@ -23,11 +23,14 @@ def rings(m: Material, found: Sequence[cp.Ring], bits: Sequence[float], threshol
         return []
     # A lead may be a piece of a group, so it stands beside what was tested: one test more.
     q = cp.q_values(np.array([*(r.lead.bits for r in found), *bits]))
-    return [_ring(m, r, float(q[i]), (threshold, len(bits))) for i, r in enumerate(found)]
+    calls = [_calls(m, r) for r in found]
+    stolen = m.victims([rows.column("call").to_numpy() for rows in calls])
+    return [
+        _ring(m, r, rows, s, float(p), (threshold, len(bits))) for r, rows, s, p in zip(found, calls, stolen, q[: len(found)], strict=True)
+    ]
 
 
-def _ring(m: Material, ring: cp.Ring, q: float, test: tuple[float, int]) -> Found:
-    rows = _calls(m, ring)
+def _ring(m: Material, ring: cp.Ring, rows: pa.Table, stolen: str, q: float, test: tuple[float, int]) -> Found:
     lead = ring.lead
     shown = shares_of(m.texts(rows))
     reasons = tuple(
@@ -44,7 +47,7 @@ def _ring(m: Material, ring: cp.Ring, q: float, test: tuple[float, int]) -> Foun
         _techniques(m, ring, rows, shown),
         ring.bits,
         families,
-        _against(m, ring, rows, shown),
+        _against(m, ring, stolen, shown),
         _until_found(m, lead, test[0]),
         test,
     )
@@ -175,9 +178,9 @@ def _example(pop: cp.Population, rows: pa.Table, f: cp.Finding) -> tuple[str, ..
     return tuple(rows.column("call_id")[int(i)].as_py() for i in pick[np.sort(one_each)[:6]])
 
 
-def _against(m: Material, ring: cp.Ring, rows: pa.Table, shown: dict[str, float] | None) -> tuple[str, ...]:
+def _against(m: Material, ring: cp.Ring, stolen: str, shown: dict[str, float] | None) -> tuple[str, ...]:
     lead = ring.lead.score
-    out = [victims] if (victims := m.victims(rows.column("call").to_numpy())) else []
+    out = [stolen] if stolen else []
     out += [f.text for f in ring.lead.findings if f.assessed and f.bits < 0]
     left = int((~lead.member).sum())
     if left:

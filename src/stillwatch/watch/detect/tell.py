@@ -82,12 +82,14 @@ def _leads(tested: Tested, material: casefile.Material) -> tuple[Lead, ...]:
     """The leads as records; a lead is named by its accounts, so that the same group has the same name in the next run."""
     pop = tested.people.pop
     out: list[Lead] = []
-    for j in tested.leads:
+    stolen = material.victims([tested.prompts.calls(j.score)[0] for j in tested.leads[:VICTIMS]])
+    stolen += [""] * (len(tested.leads) - len(stolen))
+    for j, victims in zip(tested.leads, stolen, strict=True):
         s, g = j.score, j.score.group
         names = tuple(pop.accounts[w] for w in campaign.hidden(pop, s).tolist())
         hand = round(s.bits, 1)
         told = {"deck", "breadth", *g.chosen}
-        said = [material.victims(tested.prompts.calls(s)[0])] if tested.prompts is not None and len(out) < VICTIMS else []
+        said = [victims]
         said += [f.text for f in sorted(j.findings, key=lambda f: -f.bits) if f.bits >= campaign.LEG or f.id in told]
         out.append(
             Lead(

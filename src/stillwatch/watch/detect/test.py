@@ -38,6 +38,7 @@ class Tested:
     family_calls: Frame
     by_family: pa.Table
     threshold: float
+    prompts: Prompts
     bits: list[float] = field(default_factory=list)
     passing: list[campaign.Judged] = field(default_factory=list)
     rings: list[campaign.Ring] = field(default_factory=list)
@@ -46,7 +47,6 @@ class Tested:
     lone: list[campaign.Lone] = field(default_factory=list)
 
     lone_threshold: float = 0.0
-    prompts: Prompts | None = None
 
 
 def test(people: People, *, thin: bool = False) -> Tested:
@@ -77,7 +77,8 @@ def test(people: People, *, thin: bool = False) -> Tested:
     alarms = read.settings.max_false_alarms
     least = campaign.threshold_bits(1, alarms / 2)
     few = max(40, len(pop.accounts) // 50)  # a larger group is no thin ring but a part of the population
-    tested = Tested(people, in_family, by_family, least)
+    prompts = Prompts(people, in_family)
+    tested = Tested(people, in_family, by_family, least, prompts)
     possible: list[campaign.Score] = []
     others: list[campaign.Score] = []
     for group in chain(
@@ -106,7 +107,6 @@ def test(people: People, *, thin: bool = False) -> Tested:
     # One budget of false alarms: half of it for groups, half for lone accounts.
     tested.threshold = campaign.threshold_bits(len(tested.bits), alarms / 2)
     tested.lone_threshold = campaign.threshold_bits(len(tested.lone), alarms / 2)
-    prompts = tested.prompts = Prompts(people, in_family)
     drawn = {s.group.key: replace(s, pool=True) for s in others if s.came_together() and not s.pool and prompts.rotate(s)}
     possible += drawn.values()
     others = [s for s in others if s.group.key not in drawn]

@@ -148,17 +148,21 @@ def family_calls(calls: Frame, of: Frame, families: Frame) -> Frame:
 
 
 def elsewhere(calls: Frame, mine: Frame) -> Frame:
-    """who: the accounts whose calls in ``mine`` (call) share neither address nor client with their other calls, of both at least ``APART``.
+    """group, who: the accounts whose calls in a group of ``mine`` (group, call) share neither address nor client with their other calls, of both at least
+    ``APART``.
 
     So a stolen key looks: its holder goes on as before, at home.
     """
-    marked = calls.select("call", "who", "address_ref", "client").join(mine.select("call", mine=nw.lit(1)), on="call", how="left")
-    rows = marked.filter(~nw.col("address_ref").is_null()).with_columns(mine=nw.col("mine").fill_null(0))
-    tally = rows.group_by("who").agg(inside=nw.col("mine").sum(), calls=nw.len())
-    tally = tally.filter((nw.col("inside") >= APART) & (nw.col("calls") - nw.col("inside") >= APART)).select("who")
+    columns = calls.select("call", "who", "address_ref", "client").filter(~nw.col("address_ref").is_null())
+    whose = mine.join(columns.select("call", "who"), on="call", how="inner").select("group", "who").unique()
+    marked = whose.join(columns, on="who", how="inner").join(mine.with_columns(mine=nw.lit(1)), on=["group", "call"], how="left")
+    rows = marked.with_columns(mine=nw.col("mine").fill_null(0))
+    tally = rows.group_by("group", "who").agg(inside=nw.col("mine").sum(), calls=nw.len())
+    tally = tally.filter((nw.col("inside") >= APART) & (nw.col("calls") - nw.col("inside") >= APART)).select("group", "who")
     for column in ("address_ref", "client"):
-        each = rows.group_by("who", column).agg(inside=nw.col("mine").max(), least=nw.col("mine").min())
-        tally = tally.join(each.filter((nw.col("inside") == 1) & (nw.col("least") == 0)).select("who"), on="who", how="anti")
+        each = rows.group_by("group", "who", column).agg(inside=nw.col("mine").max(), least=nw.col("mine").min())
+        both = each.filter((nw.col("inside") == 1) & (nw.col("least") == 0)).select("group", "who")
+        tally = tally.join(both, on=["group", "who"], how="anti")
     return tally
 
 
