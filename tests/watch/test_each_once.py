@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stillwatch.records import Case
+from stillwatch.watch.evidence import unjudged
 from stillwatch.watch.flow import Progress, Settings, detect
 from stillwatch.watch.intake import IntakeError
 
@@ -53,6 +54,7 @@ def test_colliding_ids_are_calls_and_a_redelivered_line_is_one(tmp_path: Path) -
         "repeated: the same id, account, start time and text"
     )
     assert told(case, "repeats").startswith("2 lines repeat a call")
+    assert case.run.copies == 2 and unjudged(case)[-1].code != "rejected", "copies were looked at"
 
 
 def test_repeats_stand_in_quarantine_with_a_state_too(tmp_path: Path) -> None:

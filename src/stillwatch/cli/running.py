@@ -101,6 +101,7 @@ def summary(case: Case, settings: Settings) -> dict[str, object]:
         "calls": run.calls,
         "accounts": run.accounts,
         "rejected": run.rejected,
+        "copies": run.copies,
         "unjudged": [msgspec.to_builtins(n) for n in unjudged(case)],
         "notices": [msgspec.to_builtins(n) for n in run.notices],
         "out": str(settings.out),

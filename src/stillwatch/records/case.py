@@ -151,13 +151,14 @@ class RunRecord:
     ]  # {"file", "bytes", "sha256"}; logs "calls", "rejected" too, others "kind" ("accounts", "settings", "partners")
     calls: int
     accounts: int
-    rejected: int
+    rejected: int  # all rows that were left out, as many as stand in quarantine.jsonl
     units_tested: int
     threshold_bits: float  # of a group of accounts; a campaign has that of its own kind of test
     timings: dict[str, float]  # seconds by step
     started: str
     notices: tuple[Notice, ...] = ()
     custody: Custody | None = None  # None in results of older versions
+    copies: int = 0  # of the rejected, rows that repeat a call; older versions did not count them apart
 
 
 @dataclass(frozen=True, slots=True)
