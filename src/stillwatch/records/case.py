@@ -39,7 +39,7 @@ class Reason:
 class Notice:
     """Something about a run that its reader must know, a run without campaigns included.
 
-    ``share`` is the part of ``of`` ("calls" or "accounts") that was not judged, 0 to 1, and ``hides`` a sentence on what could go unseen because of it;
+    ``share`` is the part of ``of`` ("calls", "accounts" or "rows") that was not judged, 0 to 1, and ``hides`` a sentence on what could go unseen because of it;
     None and empty for a notice about anything else.
     """
 
@@ -148,7 +148,7 @@ class RunRecord:
     settings: dict[str, object]
     inputs: tuple[
         dict[str, object], ...
-    ]  # {"file", "bytes", "sha256"}; logs "calls", "rejected" too, others "kind" ("accounts", "settings", "partners")
+    ]  # {"file", "bytes", "sha256"}; logs "calls", "rejected" too, others "kind" ("accounts", which has "rejected" too, "settings", "partners")
     calls: int
     accounts: int
     rejected: int  # all rows that were left out, as many as stand in quarantine.jsonl

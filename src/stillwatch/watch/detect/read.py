@@ -20,6 +20,7 @@ from stillwatch.watch.campaign import DAY
 from stillwatch.watch.detect import custody
 from stillwatch.watch.detect.calls import each_once, known
 from stillwatch.watch.evidence import unknown_fields
+from stillwatch.watch.evidence.words import count
 from stillwatch.watch.intake import Identity, IntakeError, Quarantine, Reader, expand, few_prompts, load_or_create_key, read_accounts
 from stillwatch.watch.link.steps import Frame
 from stillwatch.watch.sketch import RECIPE, sketch_batch
@@ -145,7 +146,16 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     if settings.accounts:
         accounts, report = read_accounts(settings.accounts, identity, quarantine, settings.columns)
         notices += [Notice("accounts", n) for n in report.notices]
+        if report.lost:
+            text = (
+                f"{count(report.lost, 'row')} of {report.rows:,} of {report.file} could not be used; the reasons are in quarantine.jsonl."
+            )
+            hides = "What they say of their accounts is not known."
+            notices.append(Notice("accounts-rejected", text, report.lost / report.rows, "rows", hides))
+    of_accounts = quarantine.count
     inputs = [custody.given(p, kind) for kind, p in (("accounts", settings.accounts), ("settings", settings.config)) if p is not None]
+    if settings.accounts:
+        inputs[0]["rejected"] = of_accounts
     reader = Reader(identity, quarantine, progress=progress.read, now=now, by_key=settings.account_by_key)
     for batch in reader.read(files):
         spool.add(batch, sketch_batch(batch, spool.next_call))

@@ -54,7 +54,8 @@ def unjudged(case: Case) -> tuple[Notice, ...]:
     """All that was not judged: what the run says of it, rows that could not be used, kinds of evidence that campaigns go without."""
     run = case.run
     out = [n for n in run.notices if n.unjudged]
-    unused, all_rows = run.rejected - run.copies, run.calls + run.rejected  # a copy holds what the call that counts holds
+    rows = run.rejected - sum(int(str(i.get("rejected", 0))) for i in run.inputs if i.get("kind") == "accounts")
+    unused, all_rows = rows - run.copies, run.calls + rows  # a copy holds what the call that counts holds
     if unused:
         text = f"{count(unused, 'row')} of {all_rows:,} ({part(unused, all_rows)}) could not be used; the reasons are in quarantine.jsonl."
         out.append(Notice("rejected", text, unused / all_rows, "rows", "What they hold was not looked at."))
