@@ -108,8 +108,15 @@ def test_a_default_user_for_all_is_told_and_the_key_may_stand_for_it(tmp_path: P
     calls = [call(n, "default_user_id", f"k{n % 4}") for n in range(12)]
     case, _ = run(tmp_path / "a", calls)
     assert case.run.accounts == 1 and "one account with 4 API keys sends 12 of 12 calls" in told(case, "one-account")
+    assert "--account-by-key" in told(case, "one-account")
     case, _ = run(tmp_path / "b", calls, account_by_key=True)
     assert case.run.accounts == 4 and not told(case, "one-account")
+    (tmp_path / "people.csv").write_text("account\nu-1\nu-2\n")
+    with pytest.raises(
+        IntakeError, match=r"0 of 1 accounts .*one account with 4 API keys sends 12 of 12 calls.*--account-by-key"
+    ) as refused:
+        run(tmp_path / "c", calls, accounts=tmp_path / "people.csv")
+    assert "--column" not in str(refused.value)
 
 
 def test_a_call_of_the_future_is_quarantined_by_the_runs_clock(tmp_path: Path) -> None:
