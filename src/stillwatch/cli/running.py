@@ -20,7 +20,7 @@ from stillwatch.cli import codes, interrupt
 from stillwatch.cli.console import row, say, say_json, stop, stopped, words_of
 from stillwatch.cli.options import Voice
 from stillwatch.records import Case
-from stillwatch.store import BusyError, StateError
+from stillwatch.store import BusyError, StateError, damage_of
 from stillwatch.store.sqlite import DatabaseError
 from stillwatch.watch.evidence import unjudged
 from stillwatch.watch.evidence.serialise import iso
@@ -54,6 +54,8 @@ def run(settings: Settings, voice: Voice, work: Callable[[Progress], T]) -> T:
         if interrupt.seen():
             stopped("Stopped; what an earlier run had finished is as it was. Run the same command again to start over.")
         first = str(error).splitlines()[0]
+        if settings.state is not None and (damage := damage_of(settings.state)) is not None:
+            stop(str(damage))
         hint = (
             "; give it more with --memory, or free room in --out, where it spills" if isinstance(error, duckdb.OutOfMemoryException) else ""
         )
