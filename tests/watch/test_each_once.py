@@ -124,6 +124,25 @@ def test_a_call_of_the_future_is_quarantined_by_the_runs_clock(tmp_path: Path) -
     assert case.run.calls == 1 and [r["reason"] for r in rejected] == ["later than a day from now"] * 2
 
 
+def test_a_log_of_which_no_row_can_be_used_is_an_error(tmp_path: Path) -> None:
+    bad = [call(1, startTime="soon"), call(2, startTime="late"), call(3, None, None)]
+    state = tmp_path / "state"
+    with pytest.raises(IntakeError, match=r"no row of the log could be used, 3 rows rejected: startTime: .* \(2\), .*quarantine\.jsonl"):
+        run(tmp_path / "a", bad, state=state)
+    left = tmp_path / "a" / "out" / "quarantine.jsonl"
+    assert len(left.read_text().splitlines()) == 3 and not (left.parent / "run.json").exists()
+    case, _ = run(tmp_path / "a", [call(9)], state=state)
+    assert case.run.calls == 1
+    kept = left.read_bytes()
+    with pytest.raises(IntakeError, match=r"3 rows rejected: [^;]*$"):
+        run(tmp_path / "a", bad)
+    assert left.read_bytes() == kept, "it belongs to the results that lie there"
+    case, rejected = run(tmp_path / "b", bad, state=state)
+    assert (case.run.calls, len(rejected)) == (1, 3), "a state that holds calls goes on"
+    case, rejected = run(tmp_path / "c", [])
+    assert (case.run.calls, rejected) == (0, []), "an empty log is none of these"
+
+
 def test_trusted_proxies_reach_the_addresses(tmp_path: Path) -> None:
     calls = [call(n, requester_ip_address=f"6.6.6.{n}, 203.0.113.9, 198.51.100.1") for n in range(4)]
     case, _ = run(tmp_path / "a", calls, trusted_proxies=2, state=tmp_path / "state")
