@@ -51,6 +51,9 @@ CHAT = [
         (None, []),
         ([], []),
         ("{}", []),
+        ("null", []),
+        ('""', []),
+        ({"prompt": "null"}, [("user", "null")]),
         ([{"role": "user", "content": "redacted-by-litellm"}], []),
     ],
 )

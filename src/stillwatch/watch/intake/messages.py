@@ -37,6 +37,8 @@ NOT_CLIENT_KEYS: Final = frozenset(
     ("toolResult", "toolUse", "functionResponse", "functionCall", "function_response", "function_call", "reasoningContent")
 )
 
+#: What was empty before it was packed into a text.
+_NOTHING: Final = (b'"null"', rb'"\"\""')
 #: A gateway cuts texts that are longer than this.
 _CUT_FROM: Final = 500
 _DEEPEST: Final = 4
@@ -74,7 +76,7 @@ def read(raw: bytes, told: Told) -> Prompt:
             if found is not None:
                 return found
     taken = _Taken()
-    if len(raw) > 2:  # shorter is nothing, {}, [] or ""
+    if len(raw) > 2 and raw not in _NOTHING:  # shorter is nothing, {}, [] or ""
         taken.take(msgspec.json.decode(raw), 0)
     return taken.prompt(told)
 
