@@ -52,6 +52,22 @@ def python(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False, timeout=300)
 
 
+def test_an_empty_name_is_not_the_folder_where_one_is(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    log = str(world / "calls.jsonl.gz")
+    for asked in (
+        ["detect", log, "--out", ""],
+        ["detect", log, "--out", "x", "--state", ""],
+        ["detect", "", "--out", "x"],
+        ["demo", "--out="],
+    ):
+        done = CliRunner().invoke(app, asked)
+        assert done.exit_code == codes.UNUSABLE and "an empty name" in done.stderr
+        one_line(done.stderr)
+    nothing_partial(tmp_path / "x")
+    assert {p.name for p in tmp_path.iterdir()} <= {"x"}
+
+
 def test_bad_places_for_results(world: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for out in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/stillwatch/found")):

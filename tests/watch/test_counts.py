@@ -26,15 +26,17 @@ NOW = 1.79e9
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Case]:
-    """A run with a ring and bad lines, over two files."""
+    """A run with a ring, bad lines and a copy of a call, over two files."""
     here = tmp_path_factory.mktemp("counts")
     build_world(few_customers(), seed=11, out=here)
     lines = gzip.open(here / "calls.jsonl.gz", "rt").read().splitlines()
     half = len(lines) // 2
     (here / "one.jsonl").write_text("\n".join([*lines[:half], '{"id": "half', "[]"]))
-    (here / "two.jsonl").write_text("\n".join([*lines[half:], '{"id": "no time", "model": "m"}']))
+    (here / "two.jsonl").write_text("\n".join([*lines[half:], '{"id": "no time", "model": "m"}', lines[0]]))
+    header, *rows = (here / "accounts.csv").read_text().splitlines()
+    (here / "people.csv").write_text("\n".join([header, f"{rows[0].split(',')[0]},yesterday", *rows, rows[1] + ",more,cells"]))
     out = here / "out"
-    case = detect(Settings([str(here / "one.jsonl"), str(here / "two.jsonl")], out, here / "accounts.csv"), Progress(), now=NOW)
+    case = detect(Settings([str(here / "one.jsonl"), str(here / "two.jsonl")], out, here / "people.csv"), Progress(), now=NOW)
     return out, case
 
 
@@ -90,12 +92,19 @@ def test_every_number_that_occurs_twice_is_the_same(run: tuple[Path, Case]) -> N
     assert numbers(r"found among ([\d,]+) accounts and ([\d,]+) calls", plain) == (record.accounts, record.calls)
     assert numbers(r"calls\. ([\d,]+) calls of ([\d,]+) accounts belong", plain) == (len(calls), len({r["account"] for r in calls}))
     assert numbers(r"^([\d,]+) calls of ([\d,]+) accounts read", said) == (record.calls, record.accounts)
-    assert sum(int(str(i.get("calls", 0))) for i in record.inputs) == record.calls
+    assert sum(int(str(i.get("calls", 0))) for i in record.inputs) == record.calls + record.copies
     quarantined = [json.loads(line) for line in (out / "quarantine.jsonl").read_text().splitlines()]
-    assert record.rejected == len(quarantined) == 3
-    assert sum(int(str(i.get("rejected", 0))) for i in record.inputs) == record.rejected
+    assert record.rejected == len(quarantined) == 6
+    assert record.copies == sum(q["field"] == "id" and q["reason"].startswith("repeated") for q in quarantined) == 1
+    people = (out.parent / "people.csv").read_text().splitlines()
+    theirs = [(q["line"], q["field"]) for q in quarantined if q["file"].endswith("people.csv")]
+    assert theirs == [(len(people), ""), (2, "account")], "of a repeated account the row that is not used"
+    assert sum(int(str(i.get("rejected", 0))) for i in record.inputs) == record.rejected - record.copies
     for text in (plain, said):
-        assert numbers(r"([\d,]+) rows of ([\d,]+) \(under 1 %\) could not be used", text) == (3, record.calls + 3)
+        assert numbers(r"([\d,]+) rows of ([\d,]+) \(under 1 %\) could not be used", text) == (3, record.calls + 4)
+        assert "1 line repeats a call that was seen already" in text
+        assert numbers(r"1 row of ([\d,]+) of people.csv could not be used", text) == (len(people) - 1,)
+        assert numbers(r"people.csv: 1 of ([\d,]+) rows names an account that a later row names again", text) == (len(people) - 1,)
     for i in record.inputs:
         assert str(i["sha256"]) in html
     assert numbers(r"Tests, of groups and of lone accounts: ([\d,]+)", plain) == (record.units_tested,)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stillwatch.records import Case
+from stillwatch.watch.evidence import unjudged
 from stillwatch.watch.flow import Progress, Settings, detect
 from stillwatch.watch.intake import IntakeError
 
@@ -53,6 +54,7 @@ def test_colliding_ids_are_calls_and_a_redelivered_line_is_one(tmp_path: Path) -
         "repeated: the same id, account, start time and text"
     )
     assert told(case, "repeats").startswith("2 lines repeat a call")
+    assert case.run.copies == 2 and unjudged(case)[-1].code != "rejected", "copies were looked at"
 
 
 def test_repeats_stand_in_quarantine_with_a_state_too(tmp_path: Path) -> None:
@@ -106,13 +108,39 @@ def test_a_default_user_for_all_is_told_and_the_key_may_stand_for_it(tmp_path: P
     calls = [call(n, "default_user_id", f"k{n % 4}") for n in range(12)]
     case, _ = run(tmp_path / "a", calls)
     assert case.run.accounts == 1 and "one account with 4 API keys sends 12 of 12 calls" in told(case, "one-account")
+    assert "--account-by-key" in told(case, "one-account")
     case, _ = run(tmp_path / "b", calls, account_by_key=True)
     assert case.run.accounts == 4 and not told(case, "one-account")
+    (tmp_path / "people.csv").write_text("account\nu-1\nu-2\n")
+    with pytest.raises(
+        IntakeError, match=r"0 of 1 accounts .*one account with 4 API keys sends 12 of 12 calls.*--account-by-key"
+    ) as refused:
+        run(tmp_path / "c", calls, accounts=tmp_path / "people.csv")
+    assert "--column" not in str(refused.value)
 
 
 def test_a_call_of_the_future_is_quarantined_by_the_runs_clock(tmp_path: Path) -> None:
     case, rejected = run(tmp_path / "a", [call(1), call(2, startTime=NOW + 2 * 86_400), call(3, startTime=3.9e9)])
     assert case.run.calls == 1 and [r["reason"] for r in rejected] == ["later than a day from now"] * 2
+
+
+def test_a_log_of_which_no_row_can_be_used_is_an_error(tmp_path: Path) -> None:
+    bad = [call(1, startTime="soon"), call(2, startTime="late"), call(3, None, None)]
+    state = tmp_path / "state"
+    with pytest.raises(IntakeError, match=r"no row of the log could be used, 3 rows rejected: startTime: .* \(2\), .*quarantine\.jsonl"):
+        run(tmp_path / "a", bad, state=state)
+    left = tmp_path / "a" / "out" / "quarantine.jsonl"
+    assert len(left.read_text().splitlines()) == 3 and not (left.parent / "run.json").exists()
+    case, _ = run(tmp_path / "a", [call(9)], state=state)
+    assert case.run.calls == 1
+    kept = left.read_bytes()
+    with pytest.raises(IntakeError, match=r"3 rows rejected: [^;]*$"):
+        run(tmp_path / "a", bad)
+    assert left.read_bytes() == kept, "it belongs to the results that lie there"
+    case, rejected = run(tmp_path / "b", bad, state=state)
+    assert (case.run.calls, len(rejected)) == (1, 3), "a state that holds calls goes on"
+    case, rejected = run(tmp_path / "c", [])
+    assert (case.run.calls, rejected) == (0, []), "an empty log is none of these"
 
 
 def test_trusted_proxies_reach_the_addresses(tmp_path: Path) -> None:

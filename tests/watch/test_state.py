@@ -160,7 +160,7 @@ def test_two_runs_on_one_state_are_refused(lines: list[bytes], run: Run, world: 
     detect(Settings([str(log)], tmp_path / "out", world / "accounts.csv", key, state=state), Progress(read=second), now=NOW)
 
 
-def test_another_key_or_recipe_is_refused_with_what_to_do(lines: list[bytes], run: Run, tmp_path: Path) -> None:
+def test_another_key_recipe_or_a_damaged_part_is_refused_with_what_to_do(lines: list[bytes], run: Run, key: Path, tmp_path: Path) -> None:
     log, state = tmp_path / "log.jsonl", tmp_path / "state"
     log.write_bytes(b"".join(lines[:500]))
     run(log, state=state)
@@ -175,6 +175,15 @@ def test_another_key_or_recipe_is_refused_with_what_to_do(lines: list[bytes], ru
     manifest.write_text(good[:40])
     with pytest.raises(StateError, match="damaged"):
         run(log, state=state)
+    manifest.write_text(good)
+    words = ["detect", str(log), "--state", str(state), "--out", str(tmp_path / "out"), "--key", str(key)]
+    for name, at in (("sketches.parquet", 0), ("sketches.parquet", 40), ("texts.parquet", 0)):
+        file = manifest.with_name(name)
+        whole = file.read_bytes()
+        file.write_bytes(whole[:at] + b"\xff" * 400 + whole[at + 400 :] if at else whole[:100])
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 2 and "is damaged" in done.output and "delete it and give its logs again" in done.output
+        file.write_bytes(whole)
 
 
 def test_what_is_older_than_the_window_is_forgotten(lines: list[bytes], run: Run, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from stillwatch.cli.console import say, stop
 from stillwatch.cli.lazy import need
+from stillwatch.cli.options import place
 from stillwatch.share.desk import audit
 from stillwatch.share.desk.desk import DeskError, open_desk
 
@@ -17,7 +18,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command("export")
 def export_command(
-    out: Annotated[Path, typer.Option(help="Folder for the report and the files.")],
+    out: Annotated[Path, typer.Option(parser=place, metavar="<path>", help="Folder for the report and the files.")],
     db: Annotated[str | None, typer.Option("--db", help="The hub's database: the hub's side.", envvar="STILLWATCH_HUB_DB")] = None,
     desk: Annotated[Path | None, typer.Option("--desk", help="A lab's desk: the lab's side.")] = None,
 ) -> None:

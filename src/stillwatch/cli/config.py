@@ -23,7 +23,7 @@ NAME: Final = "stillwatch.toml"
 class Retention(Struct, frozen=True, forbid_unknown_fields=True):
     """How long what was read is kept, and where."""
 
-    state: str | None = None
+    state: Annotated[str, Meta(min_length=1)] | None = None
     window: Annotated[float, Meta(ge=0.01)] | None = None
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stillwatch.cli.console import say, say_json, stop
-from stillwatch.cli.options import Alarms, ByKey, Column, Config, Json, Memory, Quiet, Threads, Voice
+from stillwatch.cli.options import Alarms, ByKey, Column, Config, Json, Memory, Quiet, Threads, Voice, place
 
 # ruff: noqa: PLC0415
 
@@ -18,14 +18,18 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command("detect")
 def detect_command(
     logs: Annotated[list[str], typer.Argument(help="Log files, globs or directories (JSON lines, .gz, .zst, Parquet).")],
-    out: Annotated[Path, typer.Option(help="Directory for the results.")],
+    out: Annotated[Path, typer.Option(parser=place, metavar="<path>", help="Directory for the results.")],
     accounts: Annotated[Path | None, typer.Option(help="Sign-up records, CSV or Parquet; without them fewer traits can be judged.")] = None,
     max_false_alarms: Alarms = None,
     show_text: Annotated[bool, typer.Option("--show-text", help="Print the fixed words of prompt templates in the report.")] = False,
     key: Annotated[Path | None, typer.Option(help="Identity key; made on first use. Default: identity.key in --state or --out.")] = None,
     state: Annotated[
         Path | None,
-        typer.Option(help="Directory that keeps what was read, so that the next run reads only new files; holds prompts in clear."),
+        typer.Option(
+            parser=place,
+            metavar="<path>",
+            help="Directory that keeps what was read, so that the next run reads only new files; holds prompts in clear.",
+        ),
     ] = None,
     window: Annotated[
         float | None, typer.Option(min=0.01, help="Look only at so many days up to the newest call; --state forgets the rest.")
@@ -94,7 +98,7 @@ def explain_command(
 
 @app.command("demo")
 def demo_command(
-    out: Annotated[Path, typer.Option(help="Directory for the world and the results.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(parser=place, metavar="<path>", help="Directory for the world and the results.")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Seed of the generated world.")] = 7,
 ) -> None:
     """Build a small world of honest customers and one ring, and detect on it."""

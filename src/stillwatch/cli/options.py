@@ -8,6 +8,16 @@ from typing import Annotated
 
 import typer
 
+from stillwatch.cli.console import stop
+
+
+def place(text: str | Path) -> Path:
+    """A folder that a command writes to; ends the command for an empty one, which would be the folder where it runs."""
+    if not str(text):
+        stop("an empty name for a folder to write to; name one, or . for this one")
+    return Path(text)
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default stillwatch.toml here, where there is one.")]

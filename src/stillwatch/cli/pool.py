@@ -13,7 +13,7 @@ from rich.table import Table
 from stillwatch.cli import config as file
 from stillwatch.cli.console import row, say, stop, stopped
 from stillwatch.cli.member import connected, key_holders
-from stillwatch.cli.options import Alarms, ByKey, Column, Config, Json, Memory, Quiet, Threads, Voice
+from stillwatch.cli.options import Alarms, ByKey, Column, Config, Json, Memory, Quiet, Threads, Voice, place
 from stillwatch.cli.running import run, tell
 from stillwatch.cli.story import play
 from stillwatch.share.desk.desk import DeskError, open_desk
@@ -23,7 +23,7 @@ from stillwatch.share.tokens.oprf import ProofError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Logs = Annotated[list[str], typer.Argument(help="Log files, globs or directories, as for detect.")]
-Out = Annotated[Path, typer.Option(help="Directory for the results.")]
+Out = Annotated[Path, typer.Option(parser=place, metavar="<path>", help="Directory for the results.")]
 Accounts = Annotated[Path, typer.Option(help="Sign-up records, CSV or Parquet.")]
 DeskDir = Annotated[Path, typer.Option("--desk", help="The lab's desk, joined to a hub.")]
 
@@ -134,7 +134,9 @@ def look_command(
 
 @app.command("demo")
 def demo_command(
-    out: Annotated[Path, typer.Option(help="Directory for the world, the desks and the results.")] = Path("pool-demo"),
+    out: Annotated[Path, typer.Option(parser=place, metavar="<path>", help="Directory for the world, the desks and the results.")] = Path(
+        "pool-demo"
+    ),
     labs: Annotated[int, typer.Option(min=2, max=10, help="Labs that take part.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the generated world.")] = 7,
 ) -> None:

@@ -19,6 +19,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from stillwatch.cli.console import row, say, stop, stopped
+from stillwatch.cli.options import place
 from stillwatch.range import SpecError, WorldSpec, build_world, load_spec
 from stillwatch.range.evade import Attempt, Evasion, Oracle, Remembered, Seen, Stage, scaled, search, with_moves
 from stillwatch.range.play import Outcome, play
@@ -37,7 +38,7 @@ Seed = Annotated[int, typer.Option(help="Seed of the world; the same seed gives 
 @app.command("build")
 def build_command(
     spec: SpecFile,
-    out: Annotated[Path, typer.Option(help="Directory for the world.")],
+    out: Annotated[Path, typer.Option(parser=place, metavar="<path>", help="Directory for the world.")],
     seed: Seed = 1,
     processes: Annotated[int | None, typer.Option(min=1, help="Processes that make it; default one per core for large worlds.")] = None,
 ) -> None:
@@ -88,7 +89,7 @@ def score_command(
 @app.command("play")
 def play_command(
     spec: SpecFile,
-    out: Annotated[Path, typer.Option(help="Directory for play.json and play.html.")],
+    out: Annotated[Path, typer.Option(parser=place, metavar="<path>", help="Directory for play.json and play.html.")],
     seed: Seed = 1,
 ) -> None:
     """Let an adversary with a budget play against detect, day by day."""
@@ -124,7 +125,12 @@ def play_command(
 def evade_command(
     spec: SpecFile,
     out: Annotated[
-        Path, typer.Option(help="Directory for evade.json and the answers so far; a search that was stopped goes on from them.")
+        Path,
+        typer.Option(
+            parser=place,
+            metavar="<path>",
+            help="Directory for evade.json and the answers so far; a search that was stopped goes on from them.",
+        ),
     ],
     accounts: Annotated[
         list[int] | None, typer.Option(min=2, help="Accounts of the ring; may be given several times. Default 30 and 300.")

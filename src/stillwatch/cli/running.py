@@ -22,7 +22,7 @@ from stillwatch.cli import codes, interrupt
 from stillwatch.cli.console import row, say, say_json, stop, stopped, words_of
 from stillwatch.cli.options import Voice
 from stillwatch.records import Case
-from stillwatch.store import BusyError, StateError
+from stillwatch.store import BusyError, StateError, damage_of
 from stillwatch.store.sqlite import DatabaseError
 from stillwatch.watch.evidence import unjudged
 from stillwatch.watch.evidence.serialise import iso
@@ -57,6 +57,8 @@ def run(settings: Settings, voice: Voice, work: Callable[[Progress], T]) -> T:
         if os.strerror(errno.ENOSPC) in str(error):
             stop(words_of(OSError(errno.ENOSPC, ""), settings.out))
         first = str(error).splitlines()[0]
+        if settings.state is not None and (damage := damage_of(settings.state)) is not None:
+            stop(str(damage))
         hint = (
             "; give it more with --memory, or free room in --out, where it spills" if isinstance(error, duckdb.OutOfMemoryException) else ""
         )
@@ -117,6 +119,7 @@ def summary(case: Case, settings: Settings) -> dict[str, object]:
         "calls": run.calls,
         "accounts": run.accounts,
         "rejected": run.rejected,
+        "copies": run.copies,
         "unjudged": [msgspec.to_builtins(n) for n in unjudged(case)],
         "notices": [msgspec.to_builtins(n) for n in run.notices],
         "out": str(settings.out),

@@ -39,7 +39,7 @@ class Reason:
 class Notice:
     """Something about a run that its reader must know, a run without campaigns included.
 
-    ``share`` is the part of ``of`` ("calls" or "accounts") that was not judged, 0 to 1, and ``hides`` a sentence on what could go unseen because of it;
+    ``share`` is the part of ``of`` ("calls", "accounts" or "rows") that was not judged, 0 to 1, and ``hides`` a sentence on what could go unseen because of it;
     None and empty for a notice about anything else.
     """
 
@@ -148,16 +148,17 @@ class RunRecord:
     settings: dict[str, object]
     inputs: tuple[
         dict[str, object], ...
-    ]  # {"file", "bytes", "sha256"}; logs "calls", "rejected" too, others "kind" ("accounts", "settings", "partners")
+    ]  # {"file", "bytes", "sha256"}; logs "calls", "rejected" too, others "kind" ("accounts", which has "rejected" too, "settings", "partners")
     calls: int
     accounts: int
-    rejected: int
+    rejected: int  # all rows that were left out, as many as stand in quarantine.jsonl
     units_tested: int
     threshold_bits: float  # of a group of accounts; a campaign has that of its own kind of test
     timings: dict[str, float]  # seconds by step
     started: str
     notices: tuple[Notice, ...] = ()
     custody: Custody | None = None  # None in results of older versions
+    copies: int = 0  # of the rejected, rows that repeat a call; older versions did not count them apart
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from stillwatch.store.digests import sha256_of
 from stillwatch.store.engine import Engine
 from stillwatch.store.files import BusyError, alone_in, private_folder, undisturbed, write_atomically, write_together
-from stillwatch.store.spool import Part, Source, Spool, StateError, Unread, View
+from stillwatch.store.spool import Part, Source, Spool, StateError, Unread, View, damage_of
 
 __all__ = [
     "BusyError",
@@ -15,6 +15,7 @@ __all__ = [
     "Unread",
     "View",
     "alone_in",
+    "damage_of",
     "private_folder",
     "sha256_of",
     "undisturbed",

@@ -143,7 +143,7 @@ class Spool:
             drop_drafts(state)
         try:
             if state is not None:
-                self.parts = [Part(f, _load(f / "manifest.json", recipe, key)) for f in sorted(state.glob("part-*"))]
+                self.parts = [_part(f, recipe, key) for f in sorted(state.glob("part-*"))]
                 self._gone = [(_number(f), _load(f, "", "")) for f in sorted(state.glob("read-*.json"))]
             self._work = Work(state or beside)
         except BaseException:
@@ -318,13 +318,16 @@ class Spool:
         for part in self.parts:
             m = part.manifest
             mine = wanted[bisect_left(wanted, m.start) : bisect_left(wanted, m.start + m.calls)]
-            file = pq.ParquetFile(part.texts) if mine else None
+            file = _parquet(part.texts) if mine else None
             for group in range(file.num_row_groups) if file else ():
                 stats = file.metadata.row_group(group).column(0).statistics  # type: ignore[union-attr]
                 here = mine[bisect_left(mine, stats.min) : bisect_right(mine, stats.max)]
                 if not here:
                     continue
-                rows = file.read_row_group(group).filter(pc.field("call").isin(here))  # type: ignore[union-attr]
+                try:
+                    rows = file.read_row_group(group).filter(pc.field("call").isin(here))  # type: ignore[union-attr]
+                except (OSError, pa.ArrowException) as error:
+                    raise _damaged(part.folder, error) from None
                 for row in rows.to_pylist():
                     found[row["call"]] = list(zip(row["roles"], row["segments"], strict=True))
         return found
@@ -363,12 +366,46 @@ def _newest(part: Part, latest: float) -> float | None:
     return newest
 
 
+def damage_of(state: Path) -> StateError | None:
+    """What is to be said of the first part of a state that cannot be read as a whole; None where all can.
+
+    It takes as long as reading all of them, so it is asked only when something went wrong.
+    """
+    for folder in sorted(state.glob("part-*")):
+        try:
+            for _ in _parquet(folder / "sketches.parquet").iter_batches():
+                pass
+        except (OSError, pa.ArrowException) as error:
+            return _damaged(folder, f"sketches.parquet: {' '.join(str(error).split())}")
+        except StateError as error:
+            return error
+    return None
+
+
+def _part(folder: Path, recipe: str, key: str) -> Part:
+    part = Part(folder, _load(folder / "manifest.json", recipe, key))
+    for file in (part.sketches, part.texts):
+        _parquet(file)
+    return part
+
+
+def _parquet(file: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(file.parent, f"{file.name}: {' '.join(str(error).split())}") from None
+
+
+def _damaged(part: Path, what: object) -> StateError:
+    return StateError(f"{part}: the part is damaged ({what}); delete it and give its logs again")
+
+
 def _load(file: Path, recipe: str, key: str) -> Manifest:
     place = file.parent if recipe else file
     try:
         manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError) as error:
-        raise StateError(f"{place}: the part is damaged ({error}); delete it and give its logs again") from None
+        raise _damaged(place, error) from None
     if manifest.version > _MANIFEST:
         raise StateError(
             f"{place}: written by a newer Stillwatch (manifest {manifest.version}, this version reads {_MANIFEST}); use that version"

@@ -69,8 +69,8 @@ def test_a_bad_field_costs_the_field(tmp_path: Path) -> None:
     assert rows["u-2"]["created_at"] == 1786314349.674 and rows["u-2"]["verified"] is True and rows["u-3"]["verified"] is None
     assert rows["u-5"]["created_at"] is None and rows["u-5"]["mail_ref"] and rows["u-6"]["verified"] is None and rows["u-6"]["payment_ref"]
     entries = sorted((e["line"], e["field"]) for e in quarantine.entries)  # type: ignore[type-var]
-    assert entries == [(7, "account"), (8, "created_at"), (9, "verified"), (10, "account"), (11, "")]
-    assert quarantine.count == 3 and report.rows == 9 and report.accounts == 6 and report.rejected == 3
+    assert entries == [(2, "account"), (7, "account"), (8, "created_at"), (9, "verified"), (11, "")]
+    assert quarantine.count == 3 and report.rows == 9 and report.accounts == 6 and (report.lost, report.repeated) == (2, 1)
     assert report.by_reason == {"created_at: not a time": 1, "verified: neither yes nor no": 1}
     assert any("created_at: 1 of 6 accounts" in n for n in report.notices)
     assert "XX" not in str(rows)

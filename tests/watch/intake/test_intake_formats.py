@@ -114,11 +114,22 @@ def test_what_a_client_makes_a_program_print_is_no_call(tmp_path: Path) -> None:
         (b'[{"a": "secret"}]', "objects have a;"),
         (
             b"id,startTime,user,prompt\n1,2,jane,secret\n",
-            "without the columns request_id and startTime (it has id, startTime, user, prompt)",
+            "without the column request_id (it has id, startTime, user, prompt)",
         ),
         (b"jane@x.example,4111 1111 1111 1111,x\n", "no JSON"),
         (b"request_id\tstartTime\tuser\n1\t2\tjane\n", "psql -At"),
         (b"2026-06-01 jane said { hello }\n", "text before the JSON"),
+        (
+            b'request_id,start_time,metadata\nr-1,2026-06-01,"{""a"": 1}"\n',
+            "a table without the column startTime (it has request_id, start_time",
+        ),
+        (
+            b'id,startTime,messages\nr-1,2026-06-01,"[{""role"": ""user""}]"\n',
+            "a table without the column request_id (it has id, startTime",
+        ),
+        (b'jane,logs,in {"a": 1}\n', "text before the JSON"),
+        (b'jane,logs,in\nand says {"a": 1}\n', "text before the JSON"),
+        (b'id,payload\n1,"{""id"": 1}"\n', "a table without the columns request_id and startTime (it has id, payload)"),
     ],
 )
 def test_an_unknown_format_names_keys_and_no_values(data: bytes, told: str) -> None:

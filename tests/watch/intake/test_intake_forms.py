@@ -51,6 +51,9 @@ CHAT = [
         (None, []),
         ([], []),
         ("{}", []),
+        ("null", []),
+        ('""', []),
+        ({"prompt": "null"}, [("user", "null")]),
         ([{"role": "user", "content": "redacted-by-litellm"}], []),
     ],
 )
@@ -133,3 +136,44 @@ def test_array_elements_have_line_and_offset(tmp_path: Path) -> None:
     assert quarantine.entries[0]["line"] == 2
     offset = int(str(quarantine.entries[0]["excerpt"]).split("offset=")[1].split()[0])
     assert path.read_bytes()[offset : offset + len(bad)] == bad.encode()
+
+
+NATIVE = {
+    "model": "claude",
+    "system": "be brief",
+    "tools": [{"name": "look", "description": "looks it up"}],
+    "temperature": 0.5,
+    "messages": [
+        {"role": "user", "content": "first question"},
+        {"role": "assistant", "content": "REPLY in words"},
+        {"role": "user", "content": [{"type": "tool_result", "content": "RESULT in words"}, {"type": "text", "text": "second question"}]},
+    ],
+}
+READ = [("system", "be brief"), ("user", "first question"), ("user", "second question")]
+
+
+@pytest.mark.parametrize(
+    ("call_type", "body", "expected"),
+    [
+        ("pass_through_endpoint", NATIVE, READ),
+        ("allm_passthrough_route", {"contents": [{"role": "user", "parts": [{"text": "a question"}]}]}, [("user", "a question")]),
+        ("acompletion", NATIVE, None),
+        # A client may write more than its provider reads: what stands beside the request is never lost.
+        ("pass_through_endpoint", NATIVE | {"query": "what it really asks"}, None),
+        ("pass_through_endpoint", NATIVE | {"instances": [{"role": "assistant", "content": "what it really asks"}]}, None),
+        ("pass_through_endpoint", NATIVE | {"input": [[1, 2, 3]]}, None),
+        ("pass_through_endpoint", {"messages": [{"role": "user", "content": "decoy", "parts": [{"text": "what it asks"}]}]}, None),
+        ("pass_through_endpoint", {"query": "a question"}, None),
+        ("pass_through_endpoint", ["no", "request"], None),
+    ],
+)
+def test_a_request_that_was_passed_through_is_taken_apart(
+    tmp_path: Path, call_type: str, body: object, expected: list[tuple[str, str]] | None
+) -> None:
+    whole = json.dumps(body)
+    line = {"id": "c-1", "startTime": 1.78e9, "call_type": call_type, "metadata": {"user_api_key_user_id": "u-1"}}
+    (tmp_path / "calls.jsonl").write_text(json.dumps({**line, "messages": [{"role": "user", "content": whole}]}))
+    (row,) = rows_of(tmp_path / "calls.jsonl")
+    assert list(zip(row["roles"], row["segments"], strict=True)) == (expected or [("user", whole)])
+    if expected is READ:
+        assert row["resent"] == "REPLY in words" and row["params"] == '{"temperature":0.5}' and "look" in row["tools"]

@@ -52,6 +52,7 @@ def test_references() -> None:
     assert a.mail(" Jane@X.example ") == a.mail("jane@x.example") != a.mail("jane+t@x.example")
     assert a.mail("nobody")[1:] == (None, None) and a.mail(None) == (None, None, None)
     assert a.account("u-1") == "u-1" and a.account("J@x.example") == a.account("j@x.example") and a.account(" ") is None
+    assert a.account("None") is None and a.account("null") is None and a.account("nullius") == "nullius"
     assert KEY.hex() not in repr(a) and str(KEY) not in repr(a)
 
 

@@ -15,7 +15,8 @@ from stillwatch.watch import link
 from stillwatch.watch.intake import Quarantine
 from stillwatch.watch.link.steps import Frame
 
-REPEATED = "repeated: the same id, account, start time and text; one is kept"
+#: Field and reason under which a copy of a call stands in quarantine.
+COPY = ("id", "repeated: the same id, account, start time and text; one is kept")
 UNANSWERED = "a key that the log ties to no account and that had no call answered: nobody's"
 
 
@@ -47,8 +48,9 @@ def each_once(rows: Frame, engine: Engine, quarantine: Quarantine, parts: Sequen
     if repeated.num_rows:
         number = int(pc.sum(repeated.column("n")).as_py()) - repeated.num_rows
         copies = engine.keep("copies", link.repeats(calls, engine.keep("repeated", repeated)))
-        _leave_out(copies, number, "id", REPEATED, engine, quarantine, files)
-        text = f"{number:,} lines repeat a call that was seen already (the same id, account, start time and text); each call counts once"
+        _leave_out(copies, number, *COPY, engine, quarantine, files)
+        lines = "1 line repeats" if number == 1 else f"{number:,} lines repeat"
+        text = f"{lines} a call that was seen already (the same id, account, start time and text); each call counts once"
         notices.append(Notice("repeats", text))
         calls = calls.join(copies.select("call"), on="call", how="anti")
     return calls if calls is rows else engine.keep("distinct_calls", calls)
@@ -87,4 +89,4 @@ def known(calls: Frame, engine: Engine) -> tuple[int, int, int]:
     return int(row["calls"]), int(row["with_text"] or 0), int(row["with_answer"] or 0)
 
 
-__all__ = ["each_once", "known"]
+__all__ = ["COPY", "each_once", "known"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from stillwatch.watch.campaign import DAY
 from stillwatch.watch.detect import custody
 from stillwatch.watch.detect.calls import each_once, known
 from stillwatch.watch.evidence import unknown_fields
+from stillwatch.watch.evidence.words import count
 from stillwatch.watch.intake import Identity, IntakeError, Quarantine, Reader, expand, few_prompts, load_or_create_key, read_accounts
 from stillwatch.watch.link.steps import Frame
 from stillwatch.watch.sketch import RECIPE, sketch_batch
@@ -151,10 +153,21 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
     if settings.accounts:
         accounts, report = read_accounts(settings.accounts, identity, quarantine, settings.columns)
         notices += [Notice("accounts", n) for n in report.notices]
+        if report.lost:
+            text = (
+                f"{count(report.lost, 'row')} of {report.rows:,} of {report.file} could not be used; the reasons are in quarantine.jsonl."
+            )
+            hides = "What they say of their accounts is not known."
+            notices.append(Notice("accounts-rejected", text, report.lost / report.rows, "rows", hides))
+    of_accounts, before = quarantine.count, quarantine.by_reason.copy()
     inputs = [custody.given(p, kind) for kind, p in (("accounts", settings.accounts), ("settings", settings.config)) if p is not None]
+    if settings.accounts:
+        inputs[0]["rejected"] = of_accounts
     reader = Reader(identity, quarantine, progress=progress.read, now=now, by_key=settings.account_by_key)
     for batch in reader.read(files):
         spool.add(batch, sketch_batch(batch, spool.next_call))
+    if not reader.tally.calls and quarantine.count > of_accounts and not any(p.manifest.calls for p in spool.parts):
+        raise _none_used(settings.out, quarantine, quarantine.count - of_accounts, quarantine.by_reason - before)
     done = [
         Source(str(Path(r.file).resolve()), r.bytes, unread[r.file].changed, r.sha256, r.calls, r.rejected, unread[r.file].again)
         for r in reader.reports
@@ -182,3 +195,13 @@ def read(settings: Settings, progress: Progress, stack: ExitStack, *, now: float
         notices += unknown_fields({"text": whole - with_text}, calls=whole, accounts=0)
     notices += unknown_fields({"answer": whole - with_answer}, calls=whole, accounts=0)
     return Read(settings, progress, now, identity, quarantine, spool, engine, calls, accounts, view, notices, inputs)
+
+
+def _none_used(out: Path, quarantine: Quarantine, rows: int, reasons: Counter[str]) -> IntakeError:
+    """What is said of a log of which no row could be used; the rejected lines are left where no results of an earlier run lie."""
+    why = ", ".join(f"{reason} ({n:,})" for reason, n in reasons.most_common(3))
+    where = ""
+    if not (out / "run.json").exists():
+        quarantine.close()
+        where = f"; the lines are in {out / 'quarantine.jsonl'}"
+    return IntakeError(f"no row of the log could be used, {count(rows, 'row')} rejected: {why}{where}")

@@ -18,6 +18,7 @@ from stillwatch.watch.link.steps import Frame
 
 #: Share of all calls above which one account is no customer.
 MOST = 0.8
+_BY_KEY = "The accounts file then needs the keys' hashes for ids: give such a one, or leave it out."
 HARNESS = ["client", "system", "tools"]
 
 
@@ -41,13 +42,15 @@ def settle(read: Read) -> People:
     read.progress.enter("accounts")
     engine, raw = read.engine, read.calls
     activity = engine.fetch(link.activity(raw))
+    one = _one_for_all(activity)
     if read.settings.accounts:
         met = overlap(activity.column("account").to_pylist(), read.accounts.column("account").to_pylist())
-        read.notices += [Notice("overlap", n) for n in met.check(read.settings.accounts)]
+        why = f"{one.text} {_BY_KEY}" if one is not None else ""
+        read.notices += [Notice("overlap", n) for n in met.check(read.settings.accounts, why=why)]
     accounts = _with_mail(read.accounts, engine.fetch(link.mail_of(raw)))
     addresses = engine.fetch(link.account_addresses(raw)).sort_by([("account", "ascending"), ("address_ref", "ascending")])
-    if (told := _one_for_all(activity)) is not None:
-        read.notices.append(told)
+    if one is not None:
+        read.notices.append(one)
     owners, joined = campaign.owners(activity, accounts, addresses)
     calls = engine.keep("calls", link.with_owner(raw, engine.keep("owners", owners)))
     by_harness = engine.fetch(link.streams(link.harness_calls(calls), HARNESS))
@@ -69,7 +72,7 @@ def _one_for_all(active: pa.Table) -> Notice | None:
     return Notice(
         "one-account",
         f"one account with {int(keys[calls.argmax()]):,} API keys sends {int(calls.max()):,} of {int(calls.sum()):,} calls: probably the proxy's default user. "
-        "Give each customer a user id, or take the API key for the account (account_by_key).",
+        "Give each customer a user id, or take the API key for the account (--account-by-key).",
         share=share,
         of="calls",
         hides="Accounts behind one name cannot be compared.",

@@ -16,6 +16,7 @@ from stillwatch.records import ACCOUNT_RESULTS, ATTRIBUTED, Case, Lead, RunRecor
 from stillwatch.store import undisturbed, write_together
 from stillwatch.version import __version__
 from stillwatch.watch import campaign, casefile
+from stillwatch.watch.detect.calls import COPY
 from stillwatch.watch.detect.read import QUARANTINE
 from stillwatch.watch.detect.test import Tested
 from stillwatch.watch.evidence import SIDE_FILES, campaign_to_json, lead_to_json, render_report, run_to_json, to_json_line
@@ -69,6 +70,7 @@ def tell(tested: Tested) -> Told:
         calls=int(people.pop.calls.sum()),
         accounts=len(people.pop.accounts),
         rejected=read.quarantine.count,
+        copies=read.quarantine.times(*COPY),
         units_tested=len(tested.bits) + len(tested.lone),
         threshold_bits=tested.threshold,
         timings=dict(read.progress.timings),

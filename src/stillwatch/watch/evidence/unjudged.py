@@ -54,10 +54,11 @@ def unjudged(case: Case) -> tuple[Notice, ...]:
     """All that was not judged: what the run says of it, rows that could not be used, kinds of evidence that campaigns go without."""
     run = case.run
     out = [n for n in run.notices if n.unjudged]
-    if run.rejected:
-        all_rows = run.calls + run.rejected
-        text = f"{count(run.rejected, 'row')} of {all_rows:,} ({part(run.rejected, all_rows)}) could not be used; the reasons are in quarantine.jsonl."
-        out.append(Notice("rejected", text, run.rejected / all_rows, "rows", "What they hold was not looked at."))
+    rows = run.rejected - sum(int(str(i.get("rejected", 0))) for i in run.inputs if i.get("kind") == "accounts")
+    unused, all_rows = rows - run.copies, run.calls + rows  # a copy holds what the call that counts holds
+    if unused:
+        text = f"{count(unused, 'row')} of {all_rows:,} ({part(unused, all_rows)}) could not be used; the reasons are in quarantine.jsonl."
+        out.append(Notice("rejected", text, unused / all_rows, "rows", "What they hold was not looked at."))
     without: dict[str, list[str]] = {}
     for c in case.campaigns:
         for r in c.reasons:

@@ -41,7 +41,8 @@ class AccountsReport:
     """How a file was read.  Names are those of columns; nothing here is of a cell.
 
     ``read`` are known columns (``created_at=signup`` where the file calls it otherwise), ``unread`` the file's other columns, ``missing`` known ones that
-    are not there, ``suggestions`` known name -> the unread column that looks like it.  ``rows`` of the file, ``rejected`` of them lost, ``accounts`` kept.
+    are not there, ``suggestions`` known name -> the unread column that looks like it.  ``rows`` of the file, ``lost`` of them that could not be used,
+    ``repeated`` that a later row of the same account replaces, ``accounts`` kept.
     ``by_reason`` counts the fields left unknown, by "field: reason".
     """
 
@@ -51,7 +52,8 @@ class AccountsReport:
     missing: tuple[str, ...]
     suggestions: Mapping[str, str]
     rows: int
-    rejected: int
+    lost: int
+    repeated: int
     accounts: int
     by_reason: Mapping[str, int] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
@@ -131,7 +133,12 @@ def _load(path: Path, identity: Identity, quarantine: Quarantine, columns: Mappi
     values |= {known: reading.column(known, reader) for known, reader in _READERS.items()}
     at = sheet.layout
     missing = tuple(k for k in KNOWN if k not in at.place)
-    notices = [*_of_layout(at, missing, rows, len(accounts)), *reading.notices, *_of_crowds(values)]
+    notices = [
+        *_of_layout(at, missing, rows, len(accounts)),
+        *_of_rows(sheet, rows, reading.repeated),
+        *reading.notices,
+        *_of_crowds(values),
+    ]
     report = AccountsReport(
         file=path.name,
         read=at.read,
@@ -139,7 +146,8 @@ def _load(path: Path, identity: Identity, quarantine: Quarantine, columns: Mappi
         missing=missing,
         suggestions=at.suggestions,
         rows=rows,
-        rejected=rows - len(accounts),
+        lost=rows - len(accounts) - reading.repeated,
+        repeated=reading.repeated,
         accounts=len(accounts),
         by_reason=dict(reading.unknown),
         notices=tuple(f"{path.name}: {n}" for n in notices),
@@ -156,6 +164,7 @@ class _Reading:
     quarantine: Quarantine
     unknown: Counter[str] = field(default_factory=Counter)
     notices: list[str] = field(default_factory=list)
+    repeated: int = 0
 
     def accounts(self, identity: Identity) -> list[str]:
         """The accounts, each once; from then on the sheet holds their rows only."""
@@ -168,8 +177,9 @@ class _Reading:
             except RowError as bad:
                 self.quarantine.add(self.name, self.sheet.lines[row], bad.field, bad.reason, detail=bad.detail)
                 continue
-            if account in place:
-                self.quarantine.add(self.name, self.sheet.lines[row], "account", "repeated; the last row counts")
+            if (earlier := place.get(account)) is not None:
+                self.quarantine.add(self.name, self.sheet.lines[earlier], "account", "repeated; the last row counts")
+                self.repeated += 1
             place[account] = row
         if len(place) < len(self.sheet.lines):
             self.sheet.lines = [self.sheet.lines[r] for r in place.values()]
@@ -235,6 +245,13 @@ def _of_layout(at: Layout, missing: Collection[str], rows: int, accounts: int) -
         yield "; ".join(told)
     for known in at.repeated:
         yield f"column {known} is there more than once; the first is read"
+
+
+def _of_rows(sheet: Sheet, rows: int, repeated: int) -> Iterator[str]:
+    if sheet.damage:
+        yield f"{sheet.damage}; what came before was read, get the file again for the rest"
+    if repeated:
+        yield f"{repeated:,} of {rows:,} rows name{'s' if repeated == 1 else ''} an account that a later row names again; the last row of an account counts"
 
 
 def _of_crowds(values: Mapping[str, Sequence[object]]) -> Iterator[str]:

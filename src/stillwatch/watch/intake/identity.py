@@ -24,6 +24,7 @@ KEY_BYTES: Final = 32
 _CACHE_ENTRIES: Final = 200_000
 _TOKEN: Final = re.compile(r"[^\W\d_]+|\d+|[._+\-]|.", re.DOTALL)
 _LONGEST_HASH: Final = 32
+_NOBODY: Final = frozenset(("None", "none", "null", "NULL"))
 
 Mail = tuple[str | None, str | None, str | None]
 _NO_MAIL: Final[Mail] = (None, None, None)
@@ -217,14 +218,15 @@ class Identity:
         return made
 
     def account(self, value: str | None) -> str | None:
-        """Return the provider's account id as it is, or a keyed reference when it is a mail address; None for a missing one.
+        """Return the provider's account id as it is, or a keyed reference when it is a mail address; None for a missing one, also for the word
+        that programs write for none.
 
         The id stays readable because the operator acts on it, and because it is a pseudonym already.
         """
         if value is None:
             return None
         plain = value.strip()
-        if not plain:
+        if not plain or plain in _NOBODY:
             return None
         return f"m-{self._digest('account', plain.lower())}" if "@" in plain else plain
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from stillwatch.watch.intake import answers, messages, spendlogs
+from stillwatch.watch.intake import answers, messages, passed, spendlogs
 from stillwatch.watch.intake.clock import LATEST, epoch
 from stillwatch.watch.intake.errors import RowError
 from stillwatch.watch.intake.identity import Identity, Mail
@@ -25,6 +25,7 @@ from stillwatch.watch.intake.tally import Tally
 
 _NOTHING: Final = msgspec.Raw(b"")
 _LONGEST_AGENT: Final = 512
+_NO_SETTINGS: Final = len(b"null")
 
 
 class Metadata(msgspec.Struct, gc=False):
@@ -167,6 +168,8 @@ class CallReader:
         settings_raw = bytes(p.model_parameters)
         if p.proxy_server_request:
             raw, settings_raw = spendlogs.request(raw, settings_raw, bytes(p.proxy_server_request))
+        if passed.is_passed(p.call_type) and (whole := passed.request(raw)) is not None:
+            raw, settings_raw = whole, settings_raw if len(settings_raw) > _NO_SETTINGS else whole
         settings = self._read_settings(settings_raw)
         roles, texts, missing = self._read_messages(raw)
         if settings.system and "system" not in roles:

@@ -23,20 +23,22 @@ Told = Callable[[str], None]
 #: Roles, texts, and why the whole text is not known; None where it is.
 Prompt = tuple[list[str], list[str], str | None]
 
-_LEFT_OUT: Final = frozenset(("assistant", "tool", "function", "model", "ipython"))
+NOT_ASKING: Final = frozenset(("assistant", "tool", "function", "model", "ipython"))
 _SYSTEM: Final = frozenset(("system", "developer"))
-_FORMS: Final = ("messages", "input", "prompt", "contents", "data", "inputText")
-_SYSTEM_FORMS: Final = ("instructions", "system", "systemInstruction", "system_instruction")
-_SIGNS: Final = {
+FORMS: Final = ("messages", "input", "prompt", "contents", "data", "inputText")
+SYSTEM_FORMS: Final = ("instructions", "system", "systemInstruction", "system_instruction")
+SIGNS: Final = {
     "image_url": "[image]", "image": "[image]", "input_image": "[image]", "input_audio": "[audio]", "audio": "[audio]", "file": "[file]",
     "input_file": "[file]", "document": "[file]", "video": "[video]", "video_url": "[video]",
     "inlineData": "[file]", "inline_data": "[file]", "fileData": "[file]", "file_data": "[file]",
 }  # fmt: skip
-_NOT_CLIENT: Final = frozenset(("tool_result", "tool_use", "function_call_output", "thinking", "redacted_thinking"))
-_NOT_CLIENT_KEYS: Final = frozenset(
+NOT_CLIENT: Final = frozenset(("tool_result", "tool_use", "function_call_output", "thinking", "redacted_thinking"))
+NOT_CLIENT_KEYS: Final = frozenset(
     ("toolResult", "toolUse", "functionResponse", "functionCall", "function_response", "function_call", "reasoningContent")
 )
 
+#: What was empty before it was packed into a text.
+_NOTHING: Final = (b'"null"', rb'"\"\""')
 #: A gateway cuts texts that are longer than this.
 _CUT_FROM: Final = 500
 _DEEPEST: Final = 4
@@ -74,7 +76,7 @@ def read(raw: bytes, told: Told) -> Prompt:
             if found is not None:
                 return found
     taken = _Taken()
-    if len(raw) > 2:  # shorter is nothing, {}, [] or ""
+    if len(raw) > 2 and raw not in _NOTHING:  # shorter is nothing, {}, [] or ""
         taken.take(msgspec.json.decode(raw), 0)
     return taken.prompt(told)
 
@@ -85,7 +87,7 @@ def _usual(messages: list[_Message]) -> Prompt | None:
     texts: list[str] = []
     for m in messages:
         role = m.role
-        if role in _LEFT_OUT and m.type is None:
+        if role in NOT_ASKING and m.type is None:
             continue
         content = m.content
         if m.type is not None or content is None or (role != "user" and role not in _SYSTEM):
@@ -167,13 +169,13 @@ class _Taken:
         if "role" in value or value.get("type") == "message" or isinstance(value.get("parts"), list):
             self.item(value)
             return
-        for name in _SYSTEM_FORMS:
+        for name in SYSTEM_FORMS:
             if value.get(name):
                 self.keep("system", value[name])
-        inner = next((value[name] for name in _FORMS if value.get(name)), None)
+        inner = next((value[name] for name in FORMS if value.get(name)), None)
         if inner is not None and depth < _DEEPEST:
             self.take(inner, depth + 1)
-        elif not any(name in value for name in (*_FORMS, *_SYSTEM_FORMS)):
+        elif not any(name in value for name in (*FORMS, *SYSTEM_FORMS)):
             self.lost.append(("user", withheld.UNREADABLE))
 
     def item(self, item: dict[str, Any]) -> None:
@@ -183,10 +185,10 @@ class _Taken:
         sort = item.get("type")
         if role is None and isinstance(sort, str) and sort != "message":
             # Function calls, their outputs and reasoning items have no role; of the rest only bare parts are the client's.
-            if sort in ("text", "input_text") or sort in _SIGNS:
+            if sort in ("text", "input_text") or sort in SIGNS:
                 self.keep("user", [item])
             return
-        if role in _LEFT_OUT:
+        if role in NOT_ASKING:
             return
         content = next((item[name] for name in ("content", "parts", "text") if item.get(name)), None)
         self.keep("system" if role in _SYSTEM else "user", content)
@@ -219,12 +221,12 @@ def _content(content: Any) -> tuple[str, str | None]:
     for part in content:
         if isinstance(part, dict):
             sort = part.get("type")
-            sort = sort if isinstance(sort, str) else next((k for k in part if k in _SIGNS), None)
-            if sort in _NOT_CLIENT or (sort is None and not _NOT_CLIENT_KEYS.isdisjoint(part)):
+            sort = sort if isinstance(sort, str) else next((k for k in part if k in SIGNS), None)
+            if sort in NOT_CLIENT or (sort is None and not NOT_CLIENT_KEYS.isdisjoint(part)):
                 continue
             text = part.get("text")
-            if sort in _SIGNS:
-                out.append(_SIGNS[sort])
+            if sort in SIGNS:
+                out.append(SIGNS[sort])
                 lost = lost or withheld.MEDIA_ONLY
                 continue
             if not isinstance(text, str):

@@ -49,8 +49,13 @@ class Overlap:
     slip: str = ""
     mended: int = 0
 
-    def check(self, path: Path, side: str = "the log") -> tuple[str, ...]:
+    def check(self, path: Path, side: str = "the log", why: str = "") -> tuple[str, ...]:
         """Notices: one when less than half of the log's accounts are in the file.
+
+        Args:
+            path: the file.
+            side: what the ids were compared with.
+            why: where it is known that another column would not help, why none meet and what to do.
 
         Raises:
             IntakeError: both name accounts, and none is in both.
@@ -64,9 +69,8 @@ class Overlap:
         if self.slip:
             told += f"; {self.mended:,} would be if {self.slip}"
         if not self.both:
-            raise IntakeError(
-                f"{path}: {told}; name the column of the ids that {side} has with --column account=NAME, or give the file of these accounts"
-            )
+            advice = f"name the column of the ids that {side} has with --column account=NAME, or give the file of these accounts"
+            raise IntakeError(f"{path}: {told}; {why or advice}")
         return (f"{path.name}: {told}; of the others cards, sign-up and verification are unknown",)
 
 

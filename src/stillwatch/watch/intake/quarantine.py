@@ -55,7 +55,7 @@ class Quarantine:
     def add_digest(self, file: str, line: int | None, field: str, reason: str, *, excerpt: str, detail: str = "") -> None:
         """Record one rejected line whose digest is known already (``excerpt`` of up to 200 characters, never content)."""
         self.count += 1
-        self.by_reason[f"{field}: {reason}" if field else reason] += 1
+        self.by_reason[_named(field, reason)] += 1
         self._enter(file, line, field, reason, excerpt, detail)
 
     def blank(self, file: str, line: int | None, field: str, reason: str, detail: str = "") -> None:
@@ -78,8 +78,12 @@ class Quarantine:
     def add_uncounted(self, field: str, reason: str, number: int) -> None:
         """Count entries of one reason that are not written one by one."""
         self.count += number
-        self.by_reason[f"{field}: {reason}" if field else reason] += number
+        self.by_reason[_named(field, reason)] += number
         self._unlisted += number
+
+    def times(self, field: str, reason: str) -> int:
+        """How many lines were rejected for one reason."""
+        return self.by_reason[_named(field, reason)]
 
     def repair(self, reason: str, times: int = 1) -> None:
         """Count lines that are kept although something in them had to be mended or left out."""
@@ -132,6 +136,10 @@ class Quarantine:
             self._draft.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # what was not written yet may find no room any more
                 file.close()
+
+
+def _named(field: str, reason: str) -> str:
+    return f"{field}: {reason}" if field else reason
 
 
 def _private(path: str, flags: int) -> int:

@@ -53,9 +53,9 @@ def expand(patterns: Sequence[str]) -> list[Path]:
         path = Path(pattern).expanduser()
         # The pattern may be absolute, which Path.glob refuses.
         hits = [path] if path.exists() else [Path(p) for p in glob.glob(str(path), recursive=True)]  # noqa: PTH207
-        files = [f for hit in hits for f in (_inside(hit) if hit.is_dir() else [hit]) if f.is_file()]
+        files = [f for hit in hits if pattern for f in (_inside(hit) if hit.is_dir() else [hit]) if f.is_file()]
         if not files:
-            raise IntakeError(f"{pattern}: no log file there; name a file, a glob or a directory that holds logs")
+            raise IntakeError(f"{pattern or 'an empty name'}: no log file there; name a file, a glob or a directory that holds logs")
         for file in files:
             found.setdefault(file.resolve(), file)
     return sorted(found.values())

@@ -52,6 +52,7 @@ class Sheet:
     lines: list[int] = field(default_factory=list)
     cells: dict[str, list[object]] = field(default_factory=dict)
     lost: int = 0  # rows that are no rows
+    damage: str = ""  # of the packed file
 
     @classmethod
     def of(cls, at: Layout) -> Sheet:
@@ -107,7 +108,7 @@ def _csv(path: Path, columns: Mapping[str, str], quarantine: Quarantine) -> Shee
             for cells, at in picked:
                 cells.append(row[at] if at < len(row) else None)
     made = made or Sheet.of(layout(path, [], columns))
-    made.lost = lost
+    made.lost, made.damage = lost, source.damage or ""
     return made
 
 

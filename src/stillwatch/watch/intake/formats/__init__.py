@@ -14,9 +14,12 @@ from stillwatch.watch.intake.formats.csvtable import SpendTable
 from stillwatch.watch.intake.formats.jsonlines import Elements, Lines
 from stillwatch.watch.intake.formats.wrapped import Wrappings
 from stillwatch.watch.intake.lines import GZIP, ZSTD, split
+from stillwatch.watch.intake.spendlogs import COLUMNS
 
 #: In the order in which they are asked; a line of COPY text may be JSON too, so it is asked before JSON.
 FORMATS: Final[tuple[Format, ...]] = (Elements(), CopyText(), Lines(), SpendTable(), Wrappings())
+#: Columns by which a table of calls is known, if not as one that can be read.
+_USUAL: Final = frozenset(("id", "payload", "start_time", *map(str.lower, COLUMNS)))
 
 
 def shape(name: str, head: bytes) -> Shape:
@@ -60,16 +63,20 @@ def _seen(head: bytes) -> str:
             if isinstance(value, dict):
                 return keys_told(value)
         return "JSON without a call in its first objects" if start.startswith(b"[") else "lines that begin like JSON and are none"
-    if any(b"{" in line for line in lines[:20]):
-        return "text before the JSON of a line, and no call behind it"
-    cells = start.decode("utf-8", "replace")
+    cells = start.decode("utf-8", "replace").removeprefix("\ufeff")
     delimiter = max(",;\t", key=cells.count)
-    if cells.count(delimiter) >= 2:
-        told = keys_told(dict.fromkeys(c.strip().strip('"') for c in cells.split(delimiter)))
-        if told.count(",") >= 2:
-            return (
-                f"a table without the columns request_id and startTime ({told.replace('objects have', 'it has')}); to export one: {EXPORT}"
-            )
+    names = [c.strip().strip('"') for c in cells.split(delimiter)]
+    told = keys_told(dict.fromkeys(names))
+    plain = {n.lower() for n in names}
+    braced = any(b"{" in line for line in lines[:20])
+    # Cells of a table may hold JSON, so its header is looked at first; that it is one, and no line of a log, its names must then show.
+    named = told.count(",") >= 1 and not plain.isdisjoint(_USUAL) if braced else told.count(",") >= 2
+    lacking = [n for n in ("request_id", "startTime") if n.lower() not in plain]
+    if named and lacking:
+        which = f"column{'s' if len(lacking) > 1 else ''} {' and '.join(lacking)}"
+        return f"a table without the {which} ({told.replace('objects have', 'it has')}); to export one: {EXPORT}"
+    if braced:
+        return "text before the JSON of a line, and no call behind it"
     return "no JSON in its first lines"
 
 
