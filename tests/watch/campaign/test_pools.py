@@ -195,11 +195,11 @@ def test_what_a_larger_group_shows_of_the_same_people_holds_for_a_part_that_leav
     (whole,) = groups(rows(list(range(200, 232)), client=7), KEYS, pop, by_client=False)
     some = part(whole, whole.who < 220)
 
-    def passing(of_some: float) -> list[int]:
+    def passing(of_some: float, texts: int = 90) -> list[int]:
         tested = stage.Tested.__new__(stage.Tested)
         tested.threshold, tested.passing = 12.0, []
         asked = Asked(
-            {32: Harvest(texts=900, sigma=9.0, likeness=0.1, pairs=9000), 20: Harvest(texts=90, sigma=of_some, likeness=0.1, pairs=300)}
+            {32: Harvest(texts=900, sigma=9.0, likeness=0.1, pairs=9000), 20: Harvest(texts=texts, sigma=of_some, likeness=0.1, pairs=300)}
         )
         failed = stage._passing(tested, [score(pop, some), score(pop, whole)], asked)  # type: ignore[arg-type]
         assert len(failed) + len(tested.passing) == 2
@@ -207,6 +207,7 @@ def test_what_a_larger_group_shows_of_the_same_people_holds_for_a_part_that_leav
 
     assert passing(2.5) == []
     assert passing(0.0) == [20]  # dealt beyond doubt: a ring among the users of one tool
+    assert passing(2.5, 450) == [20]  # half of all they ask: the rest may be camouflage
 
 
 def test_firms_with_one_work_are_a_lead_that_says_who_they_say_they_are() -> None:

@@ -27,6 +27,8 @@ LEAD_SAMPLE: Final = 240
 MARKED: Final = 32
 #: A group whose members a campaign has to this share is a part of it, and is not asked again what its prompts are like.
 PART: Final = 0.8
+#: Share of a larger group's texts below which a part of it is a few.
+FEW: Final = 0.2
 _SEED: Final = 20260901
 
 
@@ -177,7 +179,8 @@ def _passing(tested: Tested, pieces: Sequence[campaign.Score], prompts: Prompts)
         for s, h in zip(now, prompts.harvests(now, campaign.SAMPLE), strict=True):
             members = s.group.who[s.member].tolist()
             seen = [w for w in members if w in people]
-            told = not h.clear and len(seen) >= PART * len(members)  # their other calls tell more than these few
+            # What most of their calls show holds for a few of them; but a harvest stands beside camouflage.
+            told = not h.clear and len(seen) >= PART * len(members) and h.texts < FEW * people[seen[0]].harvest.texts
             j = campaign.judge(s, people[seen[0]].harvest if told else h, tested.threshold)
             if j.passes:
                 tested.passing.append(j)
@@ -185,7 +188,7 @@ def _passing(tested: Tested, pieces: Sequence[campaign.Score], prompts: Prompts)
                 continue
             failed.append(j)
             if j.harvest.own:
-                people.update(dict.fromkeys(members, j))
+                people |= {w: j for w in members if w not in people or people[w].harvest.texts < j.harvest.texts}
         waiting = later
     return failed
 
