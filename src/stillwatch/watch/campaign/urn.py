@@ -49,7 +49,7 @@ def urn_bits(counts: NDArray[np.int64], rates: NDArray[np.float64]) -> float:
 
 
 @nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def urn_of_codes(speaking: Any, everybody: Any, counts: Any, known: Any) -> Any:
+def urn_of_codes(speaking: Any, everybody: Any, counts: Any, known: Any) -> Any:  # pragma: no cover - compiled, held to its twin
     """``urn_bits`` straight from codes, for there are many groups and most are small.
 
     Args:
@@ -96,7 +96,7 @@ def urn_of_codes(speaking: Any, everybody: Any, counts: Any, known: Any) -> Any:
 
 
 @nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def predicted_bits(codes: Any, reference: Any, counts: Any, known: Any, least: Any, others: Any) -> Any:
+def predicted_bits(codes: Any, reference: Any, counts: Any, known: Any, least: Any, others: Any) -> Any:  # pragma: no cover - as above
     """Bits of each account's value as the urn of the other reference accounts predicts it, against the population.
 
     The urn's concentration is the one of the grid under which the reference accounts are likeliest.
