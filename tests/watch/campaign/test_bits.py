@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillwatch.watch.campaign.assemble import q_values, threshold_bits
+from stillwatch.watch.campaign.classes.payment import multiple
 from stillwatch.watch.campaign.classes.slices import slices_bits
+from stillwatch.watch.campaign.population import Trait
 from stillwatch.watch.campaign.single import e_bits
 from stillwatch.watch.campaign.urn import CONCENTRATIONS, even_bits, predicted_bits, urn_bits, urn_of_codes
 
@@ -156,3 +158,12 @@ def test_q_values_agree_with_the_definition(bits: list[float]) -> None:
 def test_threshold_is_the_false_alarm_budget() -> None:
     assert threshold_bits(1000, 0.01) == pytest.approx(math.log2(100_000))
     assert threshold_bits(0, 1.0) == 0.0
+
+
+@given(st.lists(st.integers(-1, 6), max_size=30), st.lists(st.integers(-1, 6), max_size=30))
+def test_cards_of_several_accounts_are_counted_without_a_groups(mine: list[int], others: list[int]) -> None:
+    codes = np.array(mine + others, np.int64)
+    counts = np.bincount(codes[codes >= 0], minlength=7)
+    left = [others.count(c) for c in range(7)]
+    t = Trait(codes, counts, tuple("abcdefg"), int(counts.sum()))
+    assert multiple(t, np.array(mine, np.int64)) == (sum(n > 1 for n in left), sum(n > 0 for n in left))

@@ -94,7 +94,9 @@ def at_one_place(pop: Population, who: NDArray[np.int64]) -> bool:
     at, codes = pop.addresses(who)
     if not len(codes):
         return False
-    return bool(np.bincount(codes).max() > PLACE * len(who) and np.median(np.bincount(at, minlength=len(who))) < ADDRESSES)
+    return bool(
+        np.unique(codes, return_counts=True)[1].max() > PLACE * len(who) and np.median(np.bincount(at, minlength=len(who))) < ADDRESSES
+    )
 
 
 def is_office(pop: Population, who: NDArray[np.int64]) -> bool:

@@ -44,8 +44,11 @@ def card_bits(sizes: NDArray[np.int64], rate: float) -> float:
 
 def multiple(t: Trait, without: NDArray[np.int64]) -> tuple[int, int]:
     """(cards with several accounts, cards) of the accounts outside ``without`` (card codes of those left out)."""
-    counts = t.counts - np.bincount(without[without >= 0], minlength=len(t.counts))
-    return int((counts > 1).sum()), int((counts > 0).sum())
+    shown, inside = np.unique(without[without >= 0], return_counts=True)
+    before = t.counts[shown]
+    left = before - inside
+    several = np.count_nonzero(t.counts > 1) - np.count_nonzero(before > 1) + np.count_nonzero(left > 1)
+    return int(several), int(np.count_nonzero(t.counts) - np.count_nonzero(left == 0))
 
 
 @dataclass(frozen=True, slots=True)
