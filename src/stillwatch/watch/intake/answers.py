@@ -16,7 +16,6 @@ from stillwatch.watch.intake.messages import text_of
 _REDACTED: Final = "redacted-by-litellm"
 _DEEPEST: Final = 6
 _ANSWERING: Final = frozenset(("assistant", "model"))
-_SIGNS: Final = (b'"assistant"', b'"model"', b'\\"assistant\\"', b'\\"model\\"')
 
 
 class _Said(msgspec.Struct, gc=False):
@@ -51,7 +50,10 @@ def answer(response: bytes) -> str | None:
     if len(response) <= 4:  # nothing, null, {}, [] or ""
         return None
     try:
-        found = [t for c in _reply(response).choices for t in (c.message.reasoning_content, c.message.content) if t]
+        choices = _reply(response).choices
+        if len(choices) == 1 and (said := choices[0].message).content and not said.reasoning_content:  # nearly all
+            return _kept([said.content])
+        found = [t for c in choices for t in (c.message.reasoning_content, c.message.content) if t]
     except (msgspec.DecodeError, UnicodeError):
         found = []
     if not found:
@@ -68,7 +70,8 @@ def resent(messages: bytes) -> str | None:
     Args:
         messages: undecoded JSON of a request's messages, in any of the forms that ``messages.read`` takes.
     """
-    if not any(sign in messages for sign in _SIGNS):
+    # Nearly all begin a conversation, and are not worth decoding.
+    if not (b'"assistant"' in messages or b'"model"' in messages or b'\\"assistant\\"' in messages or b'\\"model\\"' in messages):
         return None
     try:
         said = [t.content for t in _turns(messages) if t.role in _ANSWERING]
@@ -82,6 +85,8 @@ def resent(messages: bytes) -> str | None:
 
 
 def _kept(found: list[str]) -> str | None:
+    if len(found) == 1 and "\0" not in found[0]:
+        return found[0] if found[0] and found[0] != _REDACTED else None
     return "\n".join(t.replace("\0", " ") for t in found if t != _REDACTED) or None
 
 
