@@ -177,3 +177,15 @@ def test_a_request_that_was_passed_through_is_taken_apart(
     assert list(zip(row["roles"], row["segments"], strict=True)) == (expected or [("user", whole)])
     if expected is READ:
         assert row["resent"] == "REPLY in words" and row["params"] == '{"temperature":0.5}' and "look" in row["tools"]
+
+
+def test_a_client_that_fills_several_forms_hides_none() -> None:
+    """A decoy in the form that is known first must not keep what the provider reads out of sight."""
+    body = {
+        "messages": [{"role": "user", "content": "decoy"}],
+        "contents": [{"role": "user", "parts": [{"text": "the real question"}]}],
+        "prompt": "a third",
+    }
+    roles, texts, missing = read(json.dumps(body).encode(), lambda _: None)
+    assert missing is None
+    assert sorted(zip(roles, texts, strict=True)) == [("user", "a third"), ("user", "decoy"), ("user", "the real question")]

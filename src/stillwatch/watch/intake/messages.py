@@ -172,9 +172,11 @@ class _Taken:
         for name in SYSTEM_FORMS:
             if value.get(name):
                 self.keep("system", value[name])
-        inner = next((value[name] for name in FORMS if value.get(name)), None)
-        if inner is not None and depth < _DEEPEST:
-            self.take(inner, depth + 1)
+        # A client that fills several must not choose which is read; ``data`` stands for many things and is asked last.
+        filled = [value[name] for name in FORMS if value.get(name) and name != "data"] or list(filter(None, [value.get("data")]))
+        if filled and depth < _DEEPEST:
+            for inner in filled:
+                self.take(inner, depth + 1)
         elif not any(name in value for name in (*FORMS, *SYSTEM_FORMS)):
             self.lost.append(("user", withheld.UNREADABLE))
 
