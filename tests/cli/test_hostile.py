@@ -68,6 +68,14 @@ def test_an_empty_name_is_not_the_folder_where_one_is(world: Path, tmp_path: Pat
     assert {p.name for p in tmp_path.iterdir()} <= {"x"}
 
 
+def stops(script: str, world: Path, out: Path) -> None:
+    """A run in which the script presses Ctrl-C ends with one line, and leaves nothing."""
+    done = python(script, *words(world, out))
+    assert done.returncode == codes.STOPPED, done.stderr
+    one_line(done.stderr)
+    nothing_partial(out)
+
+
 def test_bad_places_for_results(world: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for out in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/stillwatch/found")):
@@ -178,10 +186,7 @@ main()
 
 
 def test_ctrl_c_while_duckdb_runs_a_query(world: Path, tmp_path: Path) -> None:
-    done = python(IN_A_QUERY, *words(world, tmp_path / "found"))
-    assert done.returncode == codes.STOPPED, done.stderr
-    one_line(done.stderr)
-    nothing_partial(tmp_path / "found")
+    stops(IN_A_QUERY, world, tmp_path / "found")
 
 
 TWICE = """
@@ -202,10 +207,7 @@ main()
 
 
 def test_a_second_ctrl_c_does_not_break_the_cleaning_up(world: Path, tmp_path: Path) -> None:
-    done = python(TWICE, *words(world, tmp_path / "found"))
-    assert done.returncode == codes.STOPPED, done.stderr
-    one_line(done.stderr)
-    nothing_partial(tmp_path / "found")
+    stops(TWICE, world, tmp_path / "found")
 
 
 def test_the_second_run_into_a_folder_is_refused(world: Path, tmp_path: Path) -> None:
@@ -287,10 +289,7 @@ main()
 
 
 def test_ctrl_c_that_a_library_swallows_stops_at_the_next_step(world: Path, tmp_path: Path) -> None:
-    done = python(SWALLOWED, *words(world, tmp_path / "found"))
-    assert done.returncode == codes.STOPPED, done.stderr
-    one_line(done.stderr)
-    nothing_partial(tmp_path / "found")
+    stops(SWALLOWED, world, tmp_path / "found")
 
 
 def test_a_spool_that_cannot_be_begun_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

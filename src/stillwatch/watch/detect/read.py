@@ -205,7 +205,7 @@ def _none_used(out: Path, quarantine: Quarantine, rows: int, reasons: Counter[st
     where = ""
     if not (out / "run.json").exists():
         quarantine.close()
-        where = f"; the lines are in {out / 'quarantine.jsonl'}"
+        where = f"; the lines are in {out / QUARANTINE}"
     return IntakeError(f"no row of the log could be used, {count(rows, 'row')} rejected: {why}{where}")
 
 

@@ -172,10 +172,12 @@ class _Taken:
         for name in SYSTEM_FORMS:
             if value.get(name):
                 self.keep("system", value[name])
-        # A client that fills several must not choose which is read; ``data`` stands for many things and is asked last.
-        filled = [value[name] for name in FORMS if value.get(name) and name != "data"] or list(filter(None, [value.get("data")]))
+        # A client that fills several must not choose which is read; ``data`` stands for many things and counts alone.
+        filled = {name: value[name] for name in FORMS if value.get(name)}
+        if len(filled) > 1:
+            filled.pop("data", None)
         if filled and depth < _DEEPEST:
-            for inner in filled:
+            for inner in filled.values():
                 self.take(inner, depth + 1)
         elif not any(name in value for name in (*FORMS, *SYSTEM_FORMS)):
             self.lost.append(("user", withheld.UNREADABLE))
