@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from stillwatch.cli import codes
 
@@ -18,6 +20,30 @@ EXTRAS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(
 def modules(extra: str) -> set[str]:
     names = {re.split(r"[><=\[]", d)[0] for d in EXTRAS[extra]}
     return {n.replace("-", "_") for n in names if n != "stillwatch"}
+
+
+LOCKS = Path(__file__).parents[2] / "requirements"
+
+
+def pinned(lock: Path) -> dict[str, Requirement]:
+    lines = re.findall(r"^([a-zA-Z0-9._-]+(?:\[[^]]*\])?==[^ \\;]+)", lock.read_text(), re.MULTILINE)
+    return {r.name: r for r in map(Requirement, lines)}
+
+
+@pytest.mark.parametrize("name", ["run", "dev"])
+def test_what_a_package_needs_with_an_extra_is_locked_with_it(name: str) -> None:
+    # A pin without the extra is no pin for older pips: they take the newest release, and refuse it once there is one.
+    pins, asked = pinned(LOCKS / f"{name}.lock"), 0
+    for package in pins:
+        try:
+            needs = [Requirement(n) for n in requires(package) or ()]
+        except PackageNotFoundError:
+            continue  # for another platform or Python
+        for need in needs:
+            if need.extras and (need.marker is None or need.marker.evaluate({"extra": ""})):
+                assert need.extras <= pins[need.name].extras, f"{package} needs {need}"
+                asked += 1
+    assert asked or name == "run"
 
 
 WITHOUT = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -183,21 +183,16 @@ def calls_until_found(
         different = np.bincount(where, new[:n], size).astype(np.int64)
         written = np.bincount(where, text[:n], size).astype(np.int64)
         clients = group.clients[np.searchsorted(group.who, accounts)]
-        grown = Group(
-            group.family,
-            group.client,
-            group.key,
-            accounts,
-            counts,
-            again,
-            different,
-            written,
-            first,
-            last,
-            clients,
-            group.pool,
-            group.echo,
-            group.chosen,
+        grown = replace(
+            group,
+            who=accounts,
+            calls=counts,
+            repeated=again,
+            texts=different,
+            with_text=written,
+            first=first,
+            last=last,
+            clients=clients,
         )
         return score(pop, grown).possible(threshold)
 
