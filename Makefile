@@ -4,10 +4,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 VENV := .venv
 BIN := $(VENV)/bin
 # uv, where there is one, installs the same locked files in a tenth of the time; pip knows indexes and proxies that only pip's settings name, so it has the last word.
-# --no-compile: most of the modules are never imported, and the others are compiled when they are.
 UV ?= $(shell command -v uv 2>/dev/null)
-INSTALL = install() { { [ -n "$(UV)" ] && "$(UV)" pip install --quiet --python $(BIN)/python "$$@"; } || \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile "$$@"; }; install
+INSTALL = install() { { [ -n "$(UV)" ] && "$(UV)" pip install --quiet --compile-bytecode --python $(BIN)/python "$$@"; } || \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$@"; }; install
 
 # Where it is set, every command would compile the packages anew, which is half of a short run.
 unexport PYTHONDONTWRITEBYTECODE

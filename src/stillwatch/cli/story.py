@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import httpx2
 import pyarrow.parquet as pq
 
 from stillwatch.range import allied_world, build_world
+
+#: People who chat at each lab: enough for every null, few enough for a demonstration.
+CUSTOMERS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,31 +93,35 @@ def play(out: Path, *, labs: int, seed: int, tell: Callable[[str], None]) -> Sto
     tell(
         f"Building a world of {labs} labs (seed {seed}); each has honest customers of its own, some of them customers of all, and a few accounts of two rings"
     )
-    build_world(allied_world(labs), seed=seed, out=out / "world")
+    build_world(allied_world(labs, customers=CUSTOMERS), seed=seed, out=out / "world")
     names = [f"lab-{n + 1}" for n in range(labs)]
-    for name in names:
-        if not (out / name / "desk").exists():
-            _command("release", "init", f"{name}/desk", cwd=_made(out / name).parent)
-            key = _command("release", "key", "--desk", f"{name}/desk", cwd=out)
-            _command("hub", "enrol", name, "--public-key", key, "--token-file", f"{name}/hub.token", cwd=out)
-            _command("key-holder", "enrol", name, "--token-file", f"{name}/key-holder.token", cwd=out)
     with (
         _served(["hub", "serve"], _free_port(), "/hub/health", out) as hub,
         _served(["key-holder", "serve"], _free_port(), "/health/", out) as holder,
+        ThreadPoolExecutor(os.cpu_count()) as at_once,  # each command is a process of its own
     ):
         tell("A hub and a key-holder are running, each a process of its own")
-        alone, together = {}, {}
-        for name in names:
+        alone: dict[str, set[str]] = {}
+        together: dict[str, set[str]] = {}
+
+        def look(name: str) -> str:
+            if not (_made(out / name) / "desk").exists():
+                _command("release", "init", f"{name}/desk", cwd=out)
+                key = _command("release", "key", "--desk", f"{name}/desk", cwd=out)
+                _command("hub", "enrol", name, "--public-key", key, "--token-file", f"{name}/hub.token", cwd=out)
+                _command("key-holder", "enrol", name, "--token-file", f"{name}/key-holder.token", cwd=out)
             _command("hub", "join", "--desk", f"{name}/desk", "--hub", hub, "--token-file", f"{name}/hub.token", cwd=out)
-            log, found = _log(name), f"{name}/alone"
             keys = ("--key-holder", holder, "--key-holder-token", f"{name}/key-holder.token")
-            said = _command("pool", "send", *log, "--out", found, "--desk", f"{name}/desk", *keys, cwd=out)
-            alone[name] = _flagged(out / found)
+            return _command("pool", "send", *_log(name), "--out", f"{name}/alone", "--desk", f"{name}/desk", *keys, cwd=out)
+
+        def again(name: str) -> str:
+            return _command("pool", "look", *_log(name), "--out", f"{name}/together", "--desk", f"{name}/desk", cwd=out)
+
+        for name, said in zip(names, at_once.map(look, names), strict=True):
+            alone[name] = _flagged(out / name / "alone")
             tell(f"{name} looks alone: {len(alone[name])} accounts found. {said.splitlines()[-1]}")
-        for name in names:
-            found = f"{name}/together"
-            _command("pool", "look", *_log(name), "--out", found, "--desk", f"{name}/desk", cwd=out)
-            together[name] = _flagged(out / found)
+        for name, _ in zip(names, at_once.map(again, names), strict=True):
+            together[name] = _flagged(out / name / "together")
             tell(f"{name} looks again with what the others share: {len(together[name])} accounts found")
     return _judged(out, names, alone, together)
 

@@ -52,7 +52,7 @@ def scaled_world(calls: int) -> WorldSpec:
     )
 
 
-def allied_world(labs: int) -> WorldSpec:
+def allied_world(labs: int, customers: int = 1500) -> WorldSpec:
     """Rings of 8 and 15 quiet accounts at each of ``labs`` labs, whose cards are shared between labs and never within one; honest customers of several labs."""
     quiet = Ring(name="quiet", accounts_per_card=labs, mail="people", addresses_per_account=2, age_days=200.0, verified=0.5)
     few = {
@@ -74,5 +74,5 @@ def allied_world(labs: int) -> WorldSpec:
         "variants": 3,
     }
     rings = (msgspec.structs.replace(quiet, **few), msgspec.structs.replace(quiet, **more, languages=2))
-    honest = Honest(chat=Chat(accounts=1500), multihoming=Multihoming(companies=25, resellers=3, people=60))
+    honest = Honest(chat=Chat(accounts=customers), multihoming=Multihoming(companies=25, resellers=3, people=60))
     return WorldSpec(name="thin-rings", labs=labs, honest=honest, campaigns=rings)
