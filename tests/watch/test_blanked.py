@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.kit import QUIET
 
 from stillwatch.range import build_world, load_spec, small_world
 from stillwatch.range.spec import Chat
@@ -76,7 +77,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Before]:
     def make(name: str) -> Before:
         out = tmp_path_factory.mktemp("world")
         spec = small_world() if name == "wrapper" else load_spec(SPECS / "37-pipeline.toml")
-        few = msgspec.structs.replace(spec, honest=msgspec.structs.replace(spec.honest, chat=Chat(accounts=150, most=20)))
+        few = msgspec.structs.replace(spec, honest=msgspec.structs.replace(spec.honest, chat=Chat(accounts=150, most=20), **QUIET))
         build_world(few, seed=5, out=out)
         ring = frozenset(r["account"] for r in csv.DictReader((out / "truth_accounts.csv").open()) if r["campaign"])
         return Before(out, found(out, out / "calls.jsonl.gz", out / "accounts.csv"), ring)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.kit import every_break
+from tests.kit import QUIET, every_break
 from typer.testing import CliRunner
 
 from stillwatch.cli.main import app
@@ -26,7 +26,11 @@ from stillwatch.watch.flow import Progress, Settings, detect
 NOW = 1.79e9
 SPEC = WorldSpec(
     honest=Honest(
-        chat=Chat(accounts=120, tail=2.0), batch=Batch(keys=3, calls=20), hackathon=Hackathon(people=8), reseller=Reseller(users=10)
+        chat=Chat(accounts=120, tail=2.0),
+        batch=Batch(keys=3, calls=20),
+        hackathon=Hackathon(people=8),
+        reseller=Reseller(users=10),
+        **QUIET,
     ),
     campaigns=(Ring(name="hydra", accounts=14, calls=14),),
 )

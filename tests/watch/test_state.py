@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.kit import QUIET
 from typer.testing import CliRunner
 
 from stillwatch.cli.main import app
@@ -28,7 +29,11 @@ from stillwatch.watch.flow import Progress, Settings, detect
 NOW = 1.79e9
 SPEC = WorldSpec(
     honest=Honest(
-        chat=Chat(accounts=150, tail=2.0), batch=Batch(keys=3, calls=20), hackathon=Hackathon(people=8), reseller=Reseller(users=10)
+        chat=Chat(accounts=150, tail=2.0),
+        batch=Batch(keys=3, calls=20),
+        hackathon=Hackathon(people=8),
+        reseller=Reseller(users=10),
+        **QUIET,
     ),
     campaigns=(Ring(name="hydra", accounts=12, calls=10),),
 )

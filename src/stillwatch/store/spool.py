@@ -34,6 +34,8 @@ AHEAD: Final = 86_400.0
 #: Version of the manifest; 1 had neither ``read`` nor ``Source.again``.
 _MANIFEST: Final = 2
 _TEXTS: Final = pa.schema([pa.field("call", pa.int64()), CALLS.field("roles"), CALLS.field("segments")])
+#: Bytes of texts that are kept in memory.
+_KEPT: Final = 64 << 20
 
 
 class StateError(ValueError):
@@ -134,6 +136,7 @@ class Spool:
         self.state = state
         self.parts: list[Part] = []
         self._gone: list[tuple[int, Manifest]] = []  # parts whose data were deleted, by number
+        self._kept: dict[tuple[Path, int], pa.Table] = {}
         self._now = now
         self._lock: int | None = None
         if state is not None:
@@ -311,6 +314,15 @@ class Spool:
         self._sketch_file.close()
         self._text_file.close()
 
+    def _row_group(self, part: Part, file: pq.ParquetFile, group: int) -> pa.Table:
+        """A row group of texts; those of a small log are kept, for a run asks for a few texts many times."""
+        known = self._kept.get((part.texts, group))
+        if known is None:
+            known = file.read_row_group(group)
+            if sum(t.nbytes for t in self._kept.values()) + known.nbytes <= _KEPT:
+                self._kept[part.texts, group] = known
+        return known
+
     def texts(self, calls: Iterable[int]) -> dict[int, list[tuple[str, str]]]:
         """call number -> [(role, text), ...] for a few calls; reads only the row groups that hold them."""
         wanted = sorted(set(calls))
@@ -318,14 +330,16 @@ class Spool:
         for part in self.parts:
             m = part.manifest
             mine = wanted[bisect_left(wanted, m.start) : bisect_left(wanted, m.start + m.calls)]
-            file = _parquet(part.texts) if mine else None
-            for group in range(file.num_row_groups) if file else ():
-                stats = file.metadata.row_group(group).column(0).statistics  # type: ignore[union-attr]
+            if not mine:
+                continue
+            file = _parquet(part.texts)
+            for group in range(file.num_row_groups):
+                stats = file.metadata.row_group(group).column(0).statistics
                 here = mine[bisect_left(mine, stats.min) : bisect_right(mine, stats.max)]
                 if not here:
                     continue
                 try:
-                    rows = file.read_row_group(group).filter(pc.field("call").isin(here))  # type: ignore[union-attr]
+                    rows = self._row_group(part, file, group).filter(pc.field("call").isin(here))
                 except (OSError, pa.ArrowException) as error:
                     raise _damaged(part.folder, error) from None
                 for row in rows.to_pylist():
