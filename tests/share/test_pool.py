@@ -33,6 +33,7 @@ from stillwatch.watch.campaign.classes.partners import PARTNERS_CAP
 from stillwatch.watch.campaign.population import Population, Trait
 from stillwatch.watch.campaign.scoring import LOCAL_FLOOR
 from stillwatch.watch.flow import Progress, Settings
+from tests.kit import QUIET
 
 ROOT = Path(__file__).parents[2]
 SEED = 4
@@ -43,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three labs, smaller than the demo's."""
     out = tmp_path_factory.mktemp("allied")
     spec = allied_world(3)
-    build_world(structs.replace(spec, honest=structs.replace(spec.honest, chat=Chat(accounts=320, most=30))), seed=SEED, out=out)
+    build_world(structs.replace(spec, honest=structs.replace(spec.honest, chat=Chat(accounts=320, most=30), **QUIET)), seed=SEED, out=out)
     print(f"seed {SEED}")
     return out
 
@@ -131,7 +132,7 @@ def test_the_same_unpublished_prompts_at_several_labs_move_a_suspicion_up(served
     spec = allied_world(3)
     rings = tuple(structs.replace(r, accounts_per_card=1, addresses_per_account=1, pool=20_000, compare=0.5) for r in spec.campaigns)
     build_world(
-        structs.replace(spec, honest=structs.replace(spec.honest, chat=Chat(accounts=320, most=30)), campaigns=rings),
+        structs.replace(spec, honest=structs.replace(spec.honest, chat=Chat(accounts=320, most=30), **QUIET), campaigns=rings),
         seed=SEED,
         out=tmp_path / "world",
     )

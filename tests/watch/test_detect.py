@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from msgspec import structs
-from tests.kit import few_customers
+from tests.kit import QUIET, few_customers
 from typer.testing import CliRunner
 
 from stillwatch.cli.main import app
@@ -75,7 +75,9 @@ def test_stolen_keys_are_a_campaign_and_their_holders_victims(tmp_path: Path) ->
     """Cards, mail and homes are the holders'; the thief's pool stands only behind the harvest's own calls."""
     print("seed", SEED)
     spec = load_spec(SPECS / "32-stolen-keys-only.toml")
-    build_world(structs.replace(spec, honest=structs.replace(spec.honest, chat=Chat(accounts=300, most=30))), seed=SEED, out=tmp_path)
+    build_world(
+        structs.replace(spec, honest=structs.replace(spec.honest, chat=Chat(accounts=300, most=30), **QUIET)), seed=SEED, out=tmp_path
+    )
     case = detect(Settings([str(tmp_path / "calls.jsonl.gz")], tmp_path / "found", tmp_path / "accounts.csv"), Progress(), now=NOW)
     streams = truth(tmp_path)
     (campaign,) = case.campaigns

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.kit import QUIET
 
 from stillwatch.range import build_world, load_spec
 from stillwatch.range.score import score_world
@@ -29,7 +30,7 @@ def recall(folder: Path, **changes: object) -> float:
     spec = load_spec(SPEC)
     few = msgspec.structs.replace(
         spec,
-        honest=msgspec.structs.replace(spec.honest, chat=Chat(accounts=300, most=30)),
+        honest=msgspec.structs.replace(spec.honest, chat=Chat(accounts=300, most=30), **QUIET),
         campaigns=tuple(msgspec.structs.replace(r, **changes) for r in spec.campaigns),
     )
     build_world(few, seed=SEED, out=folder)
