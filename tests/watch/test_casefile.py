@@ -63,14 +63,14 @@ def test_each_part_names_its_own_streams_and_members_alone() -> None:
         group([4, 5, 6], key=(5, 8, 9)),
         group([5, 6, 7], key=(5, 8, 9, 0), pool=0),
         group([6, 7, 8], key=(0,), pool=0),
-        group([7, 8, 9], key=(2,), echo=2),
+        group([7, 8, 9], key=(2,), picked=2),
     ]
     rows = _wanted(ring(*parts)).to_pylist()
-    assert Counter(r["kind"] for r in rows) == {"family": 2, "split": 2, "harness": 4, "pool": 2, "echo": 2}
+    assert Counter(r["kind"] for r in rows) == {"family": 2, "split": 2, "harness": 4, "pool": 2, "picked": 2}
     assert [(r["family"], r["client"], r["who"]) for r in rows if r["kind"] == "split"] == [(7, 5, 2), (7, 5, 3)]
     assert {(r["client"], r["system"], r["tools"]) for r in rows if r["kind"] == "harness"} == {(5, 8, 9)}
-    assert {r["echo"] for r in rows if r["kind"] == "echo"} == {2}
-    assert all(r["echo"] == -1 for r in rows if r["kind"] != "echo")
+    assert {r["picked"] for r in rows if r["kind"] == "picked"} == {2}
+    assert all(r["picked"] == -1 for r in rows if r["kind"] != "picked")
 
 
 def test_shares_count_prompts_and_not_marks() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from stillwatch.watch.campaign.classes import LOCAL, EvidenceClass
 from stillwatch.watch.campaign.classes.base import Group
 from stillwatch.watch.campaign.classes.payment import LEAST_RATE, card_bits
+from stillwatch.watch.campaign.groups import card_sharers
 from stillwatch.watch.campaign.population import Population, Trait, trait
 from stillwatch.watch.campaign.scoring import together
 
@@ -69,6 +71,42 @@ def mean_e(c: EvidenceClass, seed: int, *, cards: float, families: bool, occasio
 )
 def test_a_class_that_convicts_is_an_e_value_under_occasions_too(c: EvidenceClass, cards: float, families: bool, occasion: bool) -> None:
     assert mean_e(c, 5, cards=cards, families=families, occasion=occasion) <= 1.15  # 1, and the error of 300 runs
+
+
+@pytest.mark.parametrize("together_", [False, True], ids=["each for himself", "families ask together"])
+@pytest.mark.parametrize(("cards", "asks"), [(0.1, 0.3), (0.3, 0.2)])
+def test_cards_of_those_who_ask_the_same_are_an_e_value_with_the_others_counted_by_a_sample(
+    cards: float, asks: float, together_: bool
+) -> None:
+    rng, payment = np.random.default_rng(8), next(c for c in LOCAL if c.id == "payment")
+    found = []
+    for _ in range(150):
+        pop = lab(rng, cards=cards)
+        asking = np.repeat(rng.random(N // 3) < asks, 3) if together_ else rng.random(N) < asks
+        sharing = card_sharers(pop)
+        own = np.setdiff1d(np.arange(N), sharing)
+        seen = rng.choice(own, min(len(own), 200), replace=False)
+        who = sharing[asking[sharing]]
+        if len(who) < 3:
+            found.append(1.0)  # no group
+            continue
+        n = np.ones(len(who), np.int64)
+        group = Group(
+            None,
+            None,
+            (0,),
+            who,
+            n,
+            0 * n,
+            n,
+            n,
+            0.0 * n,
+            1.0 * n,
+            0 * n,
+            beside=ceil((asking[seen].sum() + 1) / (len(seen) + 1) * len(own)),
+        )
+        found.append(2.0 ** payment.finding(pop, group, np.arange(len(who))).bits)
+    assert np.mean(found) <= 1.2  # 1, and the error of 150 runs
 
 
 @pytest.mark.parametrize("ident", ["mail", "registration", "network"])

@@ -15,7 +15,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from stillwatch.watch.campaign.classes import Group
-from stillwatch.watch.campaign.population import Population
+from stillwatch.watch.campaign.classes.network import at_one_place, is_office
+from stillwatch.watch.campaign.population import MISSING, Population
 from stillwatch.watch.campaign.scoring import MIN_CALLS, MIN_OWNERS
 
 #: An address of more accounts than this is a carrier's or an exit node's and ties nobody together.
@@ -25,6 +26,8 @@ GIANT: Final = 0.2
 
 #: The relation of an institution's accounts, and the mark of a group of them.
 INSTITUTION: Final = "institution"
+#: The mark of a group that what its accounts ask for brought together.
+CONTENT: Final = "content"
 
 #: Key that brings accounts together -> the class that then is no evidence.
 _CHOOSES: Final = {"pool": "network", "card": "payment", INSTITUTION: INSTITUTION}
@@ -103,7 +106,7 @@ def groups(rows: pa.Table, keys: list[str], pop: Population, *, by_client: bool,
                 last=last,
                 clients=clients,
                 pool=int(columns["pool"][head]) if "pool" in keys else None,
-                echo=int(columns["echo"][head]) if "echo" in keys else None,
+                picked=int(columns["picked"][head]) if "picked" in keys else None,
                 chosen=frozenset(trait for key, trait in _CHOOSES.items() if key in keys),
             )
 
@@ -170,6 +173,17 @@ def card_groups(rows: pa.Table, pop: Population) -> Iterator[Group]:
     card = codes[rows.column("who").to_numpy()]
     tied = rows.append_column("card", pa.array(card)).filter(pa.array(np.isin(card, tying)))
     yield from groups(tied, ["card"], pop, by_client=False)
+
+
+def card_sharers(pop: Population) -> NDArray[np.int64]:
+    """Accounts on cards of several owners, where those are under no common roof and none says openly whom he belongs to."""
+    codes = np.where(pop.declared, MISSING, pop.payment.codes)
+    cards = np.unique(np.stack([codes, pop.owner])[:, codes >= 0], axis=1)
+    by_card = np.flatnonzero(np.isin(codes, np.flatnonzero(np.bincount(cards[0]) >= 2)))
+    by_card = by_card[np.argsort(codes[by_card], kind="stable")]
+    each = np.split(by_card, np.flatnonzero(np.diff(codes[by_card])) + 1)
+    apart = [who for who in each if len(who) and not (at_one_place(pop, who) or is_office(pop, who))]
+    return np.sort(np.concatenate(apart)) if apart else np.zeros(0, np.int64)
 
 
 def institution_groups(rows: pa.Table, keys: list[str], pop: Population) -> Iterator[Group]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stillwatch.watch.campaign.classes import Finding, Group
-from stillwatch.watch.campaign.groups import INSTITUTION
+from stillwatch.watch.campaign.groups import CONTENT, INSTITUTION
 from stillwatch.watch.campaign.harvest import MIN_TEXTS, Harvest
 from stillwatch.watch.campaign.scoring import LEG, MIN_CALLS, OCCASION_CAP, Score
 
@@ -65,7 +65,9 @@ def judge(score: Score, harvest: Harvest, threshold: float) -> Judged:
     elif _unread(score):
         few = not (int(score.group.calls[score.member].sum()) >= MIN_TEXTS and score.weight("quota") >= LEG)
     else:
-        few = not harvest.answered or (harvest.own and not (score.pool or harvest.training))
+        # What chose the accounts says nothing for a harvest again.
+        told = score.pool or (harvest.training and CONTENT not in score.group.chosen)
+        few = not harvest.answered or (harvest.own and not told)
     if hand and score.place and not score.together(threshold):
         return Judged(score, harvest, bits, findings, *_ONE_ROOF)
     if few:

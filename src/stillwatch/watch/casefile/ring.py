@@ -64,8 +64,8 @@ def _wanted(ring: cp.Ring) -> pa.Table:
             else "harness"
             if len(g.key) >= 3
             else "pool"
-            if g.echo is None
-            else "echo"
+            if g.picked is None
+            else "picked"
         )
         client, system, tools = g.key[:3] if kind == "harness" else (g.client or 0, 0, 0)
         rows += [
@@ -75,12 +75,12 @@ def _wanted(ring: cp.Ring) -> pa.Table:
                 "client": client,
                 "system": system,
                 "tools": tools,
-                "echo": -1 if g.echo is None else g.echo,
+                "picked": -1 if g.picked is None else g.picked,
                 "who": w,
             }
             for w in members
         ]
-    schema = pa.schema([("kind", pa.string()), *((c, pa.int64()) for c in ("family", "client", "system", "tools", "echo", "who"))])
+    schema = pa.schema([("kind", pa.string()), *((c, pa.int64()) for c in ("family", "client", "system", "tools", "picked", "who"))])
     return pa.Table.from_pylist(rows, schema=schema)
 
 
@@ -101,7 +101,7 @@ def _calls(m: Material, ring: cp.Ring) -> pa.Table:
             of("split", f, ["family", "client", "who"]).select("call", "family"),
             of("harness", m.calls, ["client", "system", "tools", "who"]).select("call").with_columns(family=none),
             of("pool", m.calls, ["who"]).select("call").with_columns(family=none),
-            of("echo", e.table("echo_calls").join(m.calls.select("call", "who"), on="call", how="inner"), ["echo", "who"])
+            of("picked", e.table("picked_calls").join(m.calls.select("call", "who"), on="call", how="inner"), ["picked", "who"])
             .select("call")
             .with_columns(family=none),
         ]
@@ -120,8 +120,8 @@ def _until_found(m: Material, lead: cp.Judged, threshold: float) -> int | None:
     else:
         key = dict(zip(("client", "system", "tools"), g.key[:3], strict=True)) if len(g.key) >= 3 else {}
         source = m.calls
-        if g.echo is not None:
-            source = source.join(m.engine.table("echo_calls").filter(nw.col("echo") == g.echo), on="call", how="semi")
+        if g.picked is not None:
+            source = source.join(m.engine.table("picked_calls").filter(nw.col("picked") == g.picked), on="call", how="semi")
     for column, value in key.items():
         source = source.filter(nw.col(column) == value)
     rows = m.engine.fetch(source.select("who", "owner", "at", "text")).sort_by([("at", "ascending"), ("who", "ascending")])

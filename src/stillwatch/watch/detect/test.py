@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Final
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from stillwatch.watch import campaign, link
 from stillwatch.watch.detect.settle import HARNESS, People
 from stillwatch.watch.link.steps import Frame
-from stillwatch.watch.sketch.content import marks
+from stillwatch.watch.sketch.content import TECHNIQUES, marks
 
 #: Other customers' prompts that a group's are compared with.
 BACKGROUND: Final = 600
@@ -25,6 +26,13 @@ LEADS: Final = 120
 #: Prompts of a lead that are looked at, and prompts of any group whose techniques are.
 LEAD_SAMPLE: Final = 240
 MARKED: Final = 32
+#: Accounts with a card of their own that are asked what they ask for.
+ASKED: Final = 600
+#: Prompts of one of them that are looked at, if a group is made of those that ask.
+EACH: Final = 400
+#: First prompts of an account that tell what it asks for, and the share of them that must: the rest may be camouflage.
+FIRST: Final = 8
+ASKS: Final = 0.25
 #: A group whose members a campaign has to this share is a part of it, and is not asked again what its prompts are like.
 PART: Final = 0.8
 #: Share of a larger group's texts below which a part of it is a few.
@@ -85,7 +93,7 @@ def test(people: People, *, thin: bool = False) -> Tested:
     others: list[campaign.Score] = []
     for group in chain(
         campaign.groups(by_family, ["family"], pop, by_client=True),
-        campaign.groups(by_echo, ["echo"], pop, by_client=False),
+        campaign.groups(by_echo, ["picked"], pop, by_client=False),
         campaign.groups(people.by_harness, HARNESS, pop, by_client=False),
         campaign.pool_groups(people.by_harness, HARNESS, pop),
         campaign.card_groups(people.by_harness, pop),
@@ -107,7 +115,7 @@ def test(people: People, *, thin: bool = False) -> Tested:
             tested.bits.append(scored.bits)
     tested.lone = campaign.candidates(campaign.lone_streams(by_family), pop)
     # One budget of false alarms: half of it for groups, half for lone accounts.
-    tested.threshold = campaign.threshold_bits(len(tested.bits), alarms / 2)
+    tested.threshold = campaign.threshold_bits(len(tested.bits) + len(TECHNIQUES), alarms / 2)
     tested.lone_threshold = campaign.threshold_bits(len(tested.lone), alarms / 2)
     drawn = {s.group.key: replace(s, pool=True) for s in others if s.came_together() and not s.pool and prompts.rotate(s)}
     possible += drawn.values()
@@ -116,10 +124,21 @@ def test(people: People, *, thin: bool = False) -> Tested:
     others += [s for s in possible if not s.possible(tested.threshold)]
     failed = _passing(tested, pieces, prompts)
     tested.rings = campaign.rings(tested.passing)
-    taken = frozenset(w for r in tested.rings for w in r.accounts)
+    # What is in no campaign yet and shares nothing but cards is brought together by what it asks.
+    asking = [campaign.score(pop, g, tested.threshold) for g in prompts.askers(_taken(tested))]
+    tested.bits += [s.bits for s in asking]
+    others += [s for s in asking if not s.possible(tested.threshold)]
+    failed += _passing(tested, [s for s in asking if s.possible(tested.threshold)], prompts)
+    tested.rings = campaign.rings(tested.passing)
+    taken = _taken(tested)
     failed += _look(tested, [s for s in others if taken.isdisjoint(s.group.who.tolist()) or "payment" not in s.group.chosen], prompts)
     tested.leads = campaign.leads(pop, failed, taken)
     return tested
+
+
+def _taken(tested: Tested) -> frozenset[int]:
+    """Accounts of campaigns."""
+    return frozenset(w for r in tested.rings for w in r.accounts)
 
 
 def _look(tested: Tested, others: Sequence[campaign.Score], prompts: Prompts) -> list[campaign.Judged]:
@@ -146,9 +165,9 @@ def _exchanges(people: People, prints: Frame) -> pa.Table:
         people.pop = campaign.with_exchanges(people.pop, found)
     numbers = [np.full(len(e.calls), at, np.int64) for at, e in enumerate(found)]
     nothing = np.zeros(0, np.int64)
-    table = pa.table({"call": np.concatenate([nothing, *(e.calls for e in found)]), "echo": np.concatenate([nothing, *numbers])})
-    named = link.harness_calls(people.calls).join(engine.keep("echo_calls", table), on="call", how="inner")
-    return engine.fetch(link.streams(named, ["echo"]))
+    table = pa.table({"call": np.concatenate([nothing, *(e.calls for e in found)]), "picked": np.concatenate([nothing, *numbers])})
+    named = link.harness_calls(people.calls).join(engine.keep("picked_calls", table), on="call", how="inner")
+    return engine.fetch(link.streams(named, ["picked"]))
 
 
 def _passing(tested: Tested, pieces: Sequence[campaign.Score], prompts: Prompts) -> list[campaign.Judged]:
@@ -202,6 +221,7 @@ class Prompts:
         self._segments: dict[int, list[tuple[str, str]]] = {}
         self._shown: dict[int, frozenset[str]] = {}
         self._tables: dict[str, dict[str, NDArray[np.int64]]] = {}
+        self._first: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]] | None = None
         self._background: tuple[campaign.Background, dict[str, float]] | None = None
 
     def harvests(self, scores: Sequence[campaign.Score], sample: int) -> list[campaign.Harvest]:
@@ -218,7 +238,7 @@ class Prompts:
             tally = Counter(m for c in calls[:MARKED] for m in self._marks(c))
             shares = ((k, n / len(calls[:MARKED]), usual.get(k, 0.0)) for k, n in tally.items())
             marked = max(shares, key=lambda m: (m[1] / max(m[2], 0.01), m[0]), default=("", 0.0, 0.0))
-            out.append(campaign.examine([self._words[c] for c in calls], who, texts, others, np.random.default_rng(_SEED), marked))
+            out.append(campaign.examine([self._word(c) for c in calls], who, texts, others, np.random.default_rng(_SEED), marked))
         return out
 
     def calls(self, s: campaign.Score) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -236,14 +256,65 @@ class Prompts:
         else:
             rows = self._table("all", self._people.calls, ["call", "client", "system", "tools", "who", "text", "order"], "who")
             keep = np.isin(rows["who"], g.who)
-            if g.echo is not None:
-                mine = self._table("echo", self._people.read.engine.table("echo_calls"), ["call", "echo"], "echo")
-                keep &= np.isin(rows["call"], mine["call"][mine["echo"] == g.echo])
+            if g.picked is not None:
+                mine = self._table("picked", self._people.read.engine.table("picked_calls"), ["call", "picked"], "picked")
+                keep &= np.isin(rows["call"], mine["call"][mine["picked"] == g.picked])
             if len(g.key) >= 3:
                 for name, value in zip(("client", "system", "tools"), g.key, strict=False):
                     keep &= rows[name] == value
         place = np.argsort(rows["order"][keep], kind="stable")
         return rows["call"][keep][place], rows["who"][keep][place], rows["text"][keep][place]
+
+    def askers(self, taken: frozenset[int]) -> Iterator[campaign.Group]:
+        """Calls of accounts on shared cards, in no campaign yet, that ask for the same training material, each in words and by a client of its own."""
+        pop, engine = self._people.pop, self._people.read.engine
+        sharing = np.array([w for w in campaign.card_sharers(pop).tolist() if w not in taken], np.int64)
+        codes = pop.payment.codes
+        own = np.flatnonzero((codes >= 0) & ~pop.declared)
+        own = own[pop.payment.counts[codes[own]] == 1]
+        asking = {m: calls for m, calls in self._asking(sharing).items() if len(calls) >= campaign.MIN_OWNERS}
+        if not asking or len(own) < campaign.MIN_OTHERS:
+            return
+        _, who, one = self._firsts(FIRST)
+        others = who[one[np.isin(who[one], own)]][:ASKED]
+        usual = self._asking(others)
+        beside = {m: math.ceil((len(usual.get(m, ())) + 1) / (len(others) + 1) * len(own)) for m in asking}
+        before = engine.fetch(engine.table("picked_calls"))
+        since = int(before.column("picked").to_numpy().max(initial=-1)) + 1
+        picked = {since + at: self._asked(mark, accounts) for at, (mark, accounts) in enumerate(sorted(asking.items()))}
+        numbers = np.concatenate([np.full(len(calls), n, np.int64) for n, calls in picked.items()])
+        table = pa.table({"call": np.concatenate([np.array(c, np.int64) for c in picked.values()]), "picked": numbers})
+        engine.drop("picked_calls")
+        self._tables.pop("picked", None)
+        every = engine.keep("picked_calls", pa.concat_tables([before, table.cast(before.schema)]))
+        named = link.harness_calls(self._people.calls).join(every.filter(nw.col("picked") >= since), on="call", how="inner")
+        marks_of = dict(zip(picked, sorted(asking), strict=True))
+        for g in campaign.groups(engine.fetch(link.streams(named, ["picked"])), ["picked"], pop, by_client=False):
+            yield replace(g, beside=beside[marks_of[g.picked or 0]], chosen=frozenset({campaign.CONTENT}))
+
+    def _asking(self, accounts: NDArray[np.int64]) -> dict[str, list[int]]:
+        """Technique -> those of the accounts of whose first prompts a fair share shows its marks."""
+        out: dict[str, list[int]] = {}
+        for w, calls in self._prompts(accounts, FIRST).items():
+            for mark, n in Counter(m for c in calls for m in self._marks(c)).items():
+                if n >= max(2, ASKS * len(calls)):
+                    out.setdefault(mark, []).append(w)
+        return out
+
+    def _asked(self, mark: str, accounts: list[int]) -> list[int]:
+        """The accounts' calls that show the mark."""
+        each = self._prompts(np.array(accounts, np.int64), EACH)
+        return [c for calls in each.values() for c in calls if mark in self._marks(c)]
+
+    def _prompts(self, accounts: NDArray[np.int64], most: int) -> dict[int, list[int]]:
+        """Account -> its first prompts, which are read."""
+        call, who, _ = self._firsts(most)
+        mine = np.isin(who, accounts)
+        out: dict[int, list[int]] = {}
+        for c, w in zip(call[mine].tolist(), who[mine].tolist(), strict=True):
+            out.setdefault(w, []).append(c)
+        self._read(c for calls in out.values() for c in calls)
+        return out
 
     def rotate(self, s: campaign.Score) -> bool:
         """Whether a group's own calls come from a pool that its members draw from, wherever the rest of their traffic comes from: stolen keys have holders."""
@@ -267,11 +338,13 @@ class Prompts:
         return self._tables[name]
 
     def _read(self, calls: Iterable[int]) -> None:
-        """Read the texts of calls that have not been read yet, keep their words, and of the first ones the marks of techniques as they are asked for."""
-        missing = [c for c in dict.fromkeys(calls) if c not in self._words]
-        for c, segments in self._people.read.spool.texts(missing).items():
-            self._words[c] = campaign.words_of("\n".join(t for role, t in segments if role != "system"))
-            self._segments[c] = segments
+        """Read the texts of calls that have not been read yet."""
+        self._segments |= self._people.read.spool.texts(c for c in dict.fromkeys(calls) if c not in self._segments)
+
+    def _word(self, call: int) -> campaign.Words:
+        if call not in self._words:
+            self._words[call] = campaign.words_of("\n".join(t for role, t in self._segments[call] if role != "system"))
+        return self._words[call]
 
     def _marks(self, call: int) -> frozenset[str]:
         if call not in self._shown:
@@ -281,12 +354,23 @@ class Prompts:
     def _others(self) -> tuple[campaign.Background, dict[str, float]]:
         """One prompt each of a sample of customers."""
         if self._background is None:
+            call, _, one = self._firsts(1)
+            chosen = call[one[:BACKGROUND]].tolist()
+            self._read(chosen)
+            tally = Counter(m for c in chosen for m in self._marks(c))
+            self._background = campaign.background([self._word(c) for c in chosen]), {k: n / len(chosen) for k, n in tally.items()}
+        return self._background
+
+    def _firsts(self, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """(call, who) of up to ``most`` prompts of every account, and where one of each account's stands; in an order that no line order changes."""
+        if self._first is None:
             t = self._table("all", self._people.calls, ["call", "client", "system", "tools", "who", "text", "order"], "who")
             place = np.lexsort((t["order"], t["who"]))
             place = place[t["text"][place] != 0]
-            first = place[np.unique(t["who"][place], return_index=True)[1]]
-            chosen = t["call"][first[np.argsort(t["order"][first], kind="stable")][:BACKGROUND]].tolist()
-            self._read(chosen)
-            tally = Counter(m for c in chosen for m in self._marks(c))
-            self._background = campaign.background([self._words[c] for c in chosen]), {k: n / len(chosen) for k, n in tally.items()}
-        return self._background
+            who = t["who"][place]
+            since = np.arange(len(who)) - np.searchsorted(who, who)
+            self._first = t["call"][place], who, t["order"][place], since
+        call, who, order, since = self._first
+        take = since < most
+        one = np.flatnonzero(since[take] == 0)
+        return call[take], who[take], one[np.argsort(order[take][one], kind="stable")]

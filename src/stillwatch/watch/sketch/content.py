@@ -35,6 +35,9 @@ _PATTERNS: Final[dict[str, tuple[str, ...]]] = {
         r"your (?:full |complete |detailed )*reasoning",
         r"</?(?:think|thought|thinking|reasoning|scratchpad|rationale|trace|thoughts)>",
         r"\b(?:write|lay|spell|show|put|record|give|set)\b.{0,12}\b(?:down|out|all|whole|every|each|full|complete|raw)\b.{0,40}\b(?:reasoning|thinking|thoughts?|working|steps?|ideas?)\b",
+        r"\b(?:all|whole|every|each|full|entire|complete|uncut|raw)\b.{0,24}\b(?:derivations?|deliberations?|deductions?|inner (?:notes|monologue)|train of thought"
+        r"|chain of steps|path to (?:it|(?:the|your) (?:answer|solution|result))|scratch ?work|reasoning|thinking|thoughts)\b",
+        r"(?:full|entire|complete|whole) working\b",
         *_each("every|each|all", r" (?:doubts?|corrections?|dead ends?|false starts?)"),
         r"thought by thought",
         r"line by line.{0,40}(?:reason|think)",
@@ -82,6 +85,8 @@ _PATTERNS: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 _MARKS: Final = {k: tuple(re.compile(p, re.DOTALL) for p in patterns) for k, patterns in _PATTERNS.items()}
+#: What can be told by its marks.
+TECHNIQUES: Final = tuple(_MARKS)
 _ANSWERS: Final = ("response", "answer", "output", "completion", "solution", "reply", "assistant", "model")
 _TASKS: Final = (
     "task", "question", "problem", "instruction", "prompt", "exercise", "quer", "conversation", "dialog", "test case", "scenario", "puzzle", "environment",

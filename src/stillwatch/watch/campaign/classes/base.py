@@ -32,7 +32,8 @@ class Group:
     last: NDArray[np.float64]
     clients: NDArray[np.int64]  # the client of most of these calls
     pool: int | None = None  # set where shared addresses chose the accounts
-    echo: int | None = None  # the calls of one exchange of answers
+    picked: int | None = None  # single calls: those of one exchange of answers, or those that ask for the same training material
+    beside: int = 0  # accounts with a card of their own that belong to the group and were counted by a sample
     chosen: frozenset[str] = field(default_factory=frozenset)  # classes whose traits chose the accounts, and are no evidence then
 
 

@@ -72,13 +72,16 @@ class Payment:
         if len(codes) < 2 or outside < MIN_OTHERS:
             why = "the log and the accounts file do not say" if len(codes) < 2 else f"only {outside} other accounts to compare with"
             return Finding(self.id, 0.0, f"Payment fingerprint: not assessed, {why}.", assessed=False)
-        sizes = np.unique(codes, return_counts=True)[1]
+        sizes = np.r_[np.unique(codes, return_counts=True)[1], np.ones(group.beside, np.int64)]
         several, cards = multiple(t, everybody)
+        cards = max(several, cards - group.beside)
         rate = max(LEAST_RATE, (several + 1) / (cards + 2))
         text = (
-            f"Payment fingerprint: {len(codes)} accounts pay with {len(sizes)} cards, {int((sizes > 1).sum())} of which serve several of them; "
+            f"Payment fingerprint: {len(codes) + group.beside} accounts pay with {len(sizes)} cards, {int((sizes > 1).sum())} of which serve several of them; "
             f"elsewhere {several} of {cards} cards do, and {rate:.0%} is taken to be usual."
         )
+        if group.beside:
+            text += f"  {group.beside} of the accounts have a card of their own and ask for the same; they were counted by a sample."
         return Finding(self.id, min(CLASS_CAP, card_bits(sizes, rate)), text, cap=CLASS_CAP)
 
     def membership(self, pop: Population, group: Group, reference: NDArray[np.bool_]) -> NDArray[np.float64]:
