@@ -86,6 +86,24 @@ def test_stolen_keys_are_a_campaign_and_their_holders_victims(tmp_path: Path) ->
     assert {streams[r["call_id"]] for r in pq.read_table(tmp_path / "found" / "attributed_calls.parquet").to_pylist()} == {"ring"}
 
 
+def test_a_ring_that_shares_nothing_but_cards_is_found_by_what_it_asks(tmp_path: Path) -> None:
+    """Homes, mail, words, settings, clients and hours are each account's own, half of its calls are about its own subjects; only what is asked counts."""
+    print("seed", SEED)
+    spec = load_spec(SPECS / "34-cards-alone.toml")
+    chat, crowds = (
+        Chat(accounts=300, most=30),
+        tuple(c for c in spec.honest.crowds if c.kind in ("household", "unverified-firm", "annotators")),
+    )
+    build_world(structs.replace(spec, honest=structs.replace(spec.honest, chat=chat, crowds=crowds, **QUIET)), seed=SEED, out=tmp_path)
+    case = detect(Settings([str(tmp_path / "calls.jsonl.gz")], tmp_path / "found", tmp_path / "accounts.csv"), Progress(), now=NOW)
+    streams = truth(tmp_path)
+    (campaign,) = case.campaigns
+    assert campaign.accounts >= 20
+    assert campaign.calls_until_found is not None
+    assert "counted by a sample" in next(r.text for r in campaign.reasons if r.id == "payment")
+    assert {streams[r["call_id"]] for r in pq.read_table(tmp_path / "found" / "attributed_calls.parquet").to_pylist()} == {"ring"}
+
+
 def test_the_files_are_as_promised(found: Path) -> None:
     names = {p.name for p in found.iterdir()}
     assert names == {

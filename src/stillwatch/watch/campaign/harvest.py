@@ -123,6 +123,11 @@ class Harvest:
         return self.sigma is not None and self.sigma >= INTERESTS
 
     @property
+    def mixed(self) -> bool:
+        """Whether items dealt to the accounts would hardly look like this: one dealing in a thousand would."""
+        return self.sigma is not None and self.sigma > DEALT
+
+    @property
     def clear(self) -> bool:
         """Whether the items are dealt beyond doubt."""
         return self.sigma is not None and self.sigma <= DEALT_OF_FEW

@@ -67,7 +67,7 @@ def judge(score: Score, harvest: Harvest, threshold: float) -> Judged:
     else:
         # What chose the accounts says nothing for a harvest again.
         told = score.pool or (harvest.training and CONTENT not in score.group.chosen)
-        few = not harvest.answered or (harvest.own and not told)
+        few = not harvest.answered or (harvest.mixed and not told)
     if hand and score.place and not score.together(threshold):
         return Judged(score, harvest, bits, findings, *_ONE_ROOF)
     if few:
@@ -169,9 +169,9 @@ def _no_harvest(score: Score, h: Harvest) -> tuple[str, str]:
         )
     if h.texts < MIN_TEXTS:
         return f"It is small: {h.texts} different texts, {MIN_TEXTS} are needed.", "More of its calls."
-    if h.own:
+    if h.mixed:
         return (
-            "The accounts have interests of their own: people who share cards, such as customers of one reseller or the staff of a firm.",
+            f"The accounts {'have' if h.own else 'may have'} interests of their own: people who share cards, such as customers of one reseller or the staff of a firm.",
             "Who paid with these cards, and for whom.",
         )
     return "Whether it is a harvest could not be judged: too few prompts an account, or none with text.", "Logs that hold the prompts."
