@@ -168,3 +168,25 @@ def test_worth_rises_with_each_answer_and_a_tie_of_a_client_alone_is_little() ->
     assert all(a > b for a, b in pairwise(ranked))
     assert of_cards([one, by_card]) == [by_card]
     assert of_cards([judge(score(of=group(chosen=frozenset({"payment"}))), replace(DEALT, sigma=9.0), THRESHOLD)]) == []
+
+
+def test_where_the_rules_begin() -> None:
+    assert score(THRESHOLD, owners=3).stands(THRESHOLD)
+    assert score().weight("nothing") == 0.0
+    assert score(bits={"partners": 3.0}, local=2.5).together(0.0) and not score(bits={"partners": 3.0}, local=2.4).together(0.0)
+    assert score(1.0, bits={"partners": 3.0}, local=2.5).possible(1.0)
+    assert crowd(owners=12).possible(99.0) and not crowd(owners=11).possible(99.0)
+    met = {"mail": 3.0, "network": 3.0}
+    assert score(bits=met).came_together()
+    assert score(bits={"registration": 3.0, "network": 3.0}).came_together()
+    assert not score(bits={"mail": 2.9, "network": 3.0}).came_together()
+    assert not score(bits={"mail": 3.0, "network": 2.9}).came_together()
+    assert score(bits={"mail": 3.0}, of=group(chosen=frozenset({"network"}))).came_together()
+    assert not score(bits=met, pure=False).came_together()
+    assert score(bits=met, of=group(family=None, key=(1, 2, 3))).came_together()
+    assert not score(bits=met, of=group(family=None, key=(1, 2))).came_together()  # a pool alone holds its accounts' camouflage too
+    causes = next(f for f in judge(crowd(), DEALT, THRESHOLD).findings if f.id == "causes")
+    assert (causes.bits, causes.cap) == (12.0, 12.0)
+    assert not [f for f in judge(score(THRESHOLD), DEALT, THRESHOLD).findings if f.id == "causes"]
+    assert passes(crowd(), replace(ASKED, texts=60))
+    assert passes(score(THRESHOLD, of=group(texts=60, with_text=0), bits={"quota": 3.0}), Harvest(0, None, None))
