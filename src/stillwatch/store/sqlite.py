@@ -93,7 +93,12 @@ class Database:
                 raise
 
     def _migrate(self) -> None:
-        if self._version() == len(self.kind.steps):
+        self._db.execute("BEGIN")  # one look: between two of them another process may make the file
+        try:
+            version = self._version()
+        finally:
+            self._db.execute("ROLLBACK")
+        if version == len(self.kind.steps):
             return
         with self.write() as db:  # asked again as the only writer: two processes may open a new file at once
             version = self._version()
