@@ -3,6 +3,6 @@
 from tests.kit.breaks import break_after, every_break
 from tests.kit.clock import Clock
 from tests.kit.together import at_once
-from tests.kit.worlds import QUIET, few_customers
+from tests.kit.worlds import NOBODY, QUIET, few_customers
 
-__all__ = ["QUIET", "Clock", "at_once", "break_after", "every_break", "few_customers"]
+__all__ = ["NOBODY", "QUIET", "Clock", "at_once", "break_after", "every_break", "few_customers"]

@@ -11,30 +11,11 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.kit import NOBODY
 
 from stillwatch.range import SpecError, WorldSpec, build_world, load_spec
 from stillwatch.range.crowds import KINDS, RANGES, Crowd, draw_crowd, ranges_table
-from stillwatch.range.spec import (
-    Agents,
-    Batch,
-    Benchmark,
-    Chat,
-    Course,
-    Hackathon,
-    Honest,
-    Judges,
-    Migration,
-    Optimisers,
-    Release,
-    Reseller,
-    Synthetic,
-)
-
-NOBODY: dict[str, Any] = {
-    "chat": Chat(accounts=3), "batch": Batch(companies=0, holdings=0), "benchmark": Benchmark(accounts=0), "course": Course(students=0),
-    "hackathon": Hackathon(people=0), "reseller": Reseller(users=0), "judges": Judges(vendors=0), "agents": Agents(accounts=0),
-    "optimisers": Optimisers(accounts=0), "release": Release(accounts=0), "synthetic": Synthetic(accounts=0), "migration": Migration(companies=0),
-}  # fmt: skip
+from stillwatch.range.spec import Honest
 
 
 class World:

@@ -6,17 +6,16 @@ import csv
 from pathlib import Path
 
 import pytest
+from tests.kit import NOBODY
 
 from stillwatch.range import WorldSpec, build_world
 from stillwatch.range.evade import EVERYTHING, MOVES, Remembered, Seen, Stage, fits, leaves, scaled, search, with_moves
 from stillwatch.range.prices import BASIS, Prices, bill, usable
 from stillwatch.range.ring import Ring
-from stillwatch.range.spec import Batch, Benchmark, Chat, Course, Hackathon, Honest, Reseller
+from stillwatch.range.spec import Honest
 
 PLAIN = Ring(name="ring", accounts=30, calls=20, techniques={"D11": 1.0})
-FEW = Honest(chat=Chat(accounts=5), batch=Batch(companies=0, holdings=0), benchmark=Benchmark(accounts=0), course=Course(students=0),
-             hackathon=Hackathon(people=0), reseller=Reseller(users=0))  # fmt: skip
-SPEC = WorldSpec(name="small", answers=True, honest=FEW, campaigns=(PLAIN,))
+SPEC = WorldSpec(name="small", answers=True, honest=Honest(**NOBODY), campaigns=(PLAIN,))
 
 
 def nobody(ring: Ring, seed: int) -> Seen:

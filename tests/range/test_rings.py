@@ -11,17 +11,14 @@ from statistics import stdev
 from typing import Any
 
 import pytest
+from tests.kit import NOBODY
 
 from stillwatch.range import SpecError, WorldSpec, build_world, load_spec
 from stillwatch.range.crowds import Crowd
 from stillwatch.range.ring import Ring
-from stillwatch.range.spec import Batch, Benchmark, Chat, Course, Hackathon, Honest, Reseller
+from stillwatch.range.spec import Honest
 from stillwatch.range.subjects import SUBJECTS
 
-FEW: dict[str, Any] = {
-    "chat": Chat(accounts=3), "batch": Batch(companies=0, holdings=0), "benchmark": Benchmark(accounts=0), "course": Course(students=0),
-    "hackathon": Hackathon(people=0), "reseller": Reseller(users=0),
-}  # fmt: skip
 OWN: dict[str, Any] = {"accounts_per_card": 1, "mail": "people", "pool_kind": "own", "techniques": {"D11": 1.0}}
 
 
@@ -33,7 +30,7 @@ class Harvest:
             answers=True,
             days=days,
             campaigns=(Ring(**{"name": "ring", "accounts": 12, "calls": 15, **ring}),),
-            honest=Honest(crowds=crowds, **FEW),
+            honest=Honest(crowds=crowds, **NOBODY),
         )
         build_world(spec, seed=2, out=folder, processes=1)
         self.streams = {r["id"]: r["stream"] for r in csv.DictReader(gzip.open(folder / "truth_calls.csv.gz", "rt"))}

@@ -109,7 +109,7 @@ def test_three_labs_see_together_what_none_sees_alone(world: Path, served: Any, 
     sizes = [d["tokens"] for d in batches if "epoch" in d and "root" in d]
     assert sizes
     assert all(s >= 64 and s & (s - 1) == 0 for s in sizes)  # padded
-    for n in (0, 2):
+    for n in range(3):
         labels = truth(world, n)
         case, queue = pool.look_again(settings(world, n, tmp_path), allies.desks[n], allies.hubs[n], Progress(), time.time())
         flagged = {s.account for c in case.campaigns for s in c.streams}
@@ -139,11 +139,12 @@ def test_the_same_unpublished_prompts_at_several_labs_move_a_suspicion_up(served
     allies = Alliance(tmp_path, served)
     for n in range(3):
         assert allies.send(n, settings(tmp_path / "world", n, tmp_path)).traits["template"] > 100
-    labels = truth(tmp_path / "world", 0)
-    case, queue = pool.look_again(settings(tmp_path / "world", 0, tmp_path), allies.desks[0], allies.hubs[0], Progress(), time.time())
-    assert not [s.account for c in case.campaigns for s in c.streams if not labels[s.account][1]]
-    assert queue[0].shared >= 0.5 * queue[0].accounts
-    assert queue[0].shared / queue[0].accounts >= queue[-1].shared / queue[-1].accounts
+    for n in range(2):
+        labels = truth(tmp_path / "world", n)
+        case, queue = pool.look_again(settings(tmp_path / "world", n, tmp_path), allies.desks[n], allies.hubs[n], Progress(), time.time())
+        assert not [s.account for c in case.campaigns for s in c.streams if not labels[s.account][1]]
+        assert queue[0].shared >= 0.5 * queue[0].accounts
+        assert queue[0].shared / queue[0].accounts >= queue[-1].shared / queue[-1].accounts
 
 
 def _log(db: Database) -> list[Any]:

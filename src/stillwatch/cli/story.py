@@ -105,7 +105,8 @@ def play(out: Path, *, labs: int, seed: int, tell: Callable[[str], None]) -> Sto
         together: dict[str, set[str]] = {}
 
         def look(name: str) -> str:
-            if not (_made(out / name) / "desk").exists():
+            (out / name).mkdir(exist_ok=True)
+            if not (out / name / "desk").exists():
                 _command("release", "init", f"{name}/desk", cwd=out)
                 key = _command("release", "key", "--desk", f"{name}/desk", cwd=out)
                 _command("hub", "enrol", name, "--public-key", key, "--token-file", f"{name}/hub.token", cwd=out)
@@ -124,11 +125,6 @@ def play(out: Path, *, labs: int, seed: int, tell: Callable[[str], None]) -> Sto
             together[name] = _flagged(out / name / "together")
             tell(f"{name} looks again with what the others share: {len(together[name])} accounts found")
     return _judged(out, names, alone, together)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _log(name: str) -> list[str]:

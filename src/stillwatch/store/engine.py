@@ -56,6 +56,12 @@ class Engine:
             native.create(name)
         return self.table(name)
 
+    def add(self, name: str, rows: pa.Table) -> Frame:
+        """Add rows to a kept table, columns by their place, and return the table as a lazy frame."""
+        with self._interruptible():
+            self._db.from_arrow(rows).insert_into(name)
+        return self.table(name)
+
     def table(self, name: str) -> Frame:
         """A kept table as a lazy frame."""
         kept: Frame = nw.from_native(self._db.table(name)).lazy()

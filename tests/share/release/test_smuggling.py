@@ -129,10 +129,9 @@ def test_no_object_takes_forbidden_content_even_signed(record_property: Any) -> 
     objects = {o["type"] + o.get("relationship_type", ""): o for o in (*wire.objects(mine), *wire.objects(seen))}
     objects["revoked"] = wire.objects(mine, back)[0]
     tried = 0
-    texts = list(FORBIDDEN.values())
-    for at, o in enumerate(objects.values()):
+    for o in objects.values():
         assert wire.examine(wire.sign(o, KEY), KEY.public_key())
-        for text in (texts[at % len(texts)],):
+        for text in list(FORBIDDEN.values())[:3]:
             for where, changed in smuggled(o, text):
                 tried += 1
                 if changed == o or not isinstance(changed, dict):
@@ -146,7 +145,7 @@ def test_no_object_takes_forbidden_content_even_signed(record_property: Any) -> 
                     pytest.fail(f"{o['type']} {where}: {text}")
     record_property("tried", tried)
     print(f"{tried:,} objects with forbidden content refused")
-    assert tried > 5_000
+    assert tried > 15_000
 
 
 def test_the_signature_carries_nothing_beside_itself() -> None:

@@ -73,16 +73,16 @@ def test_a_class_that_convicts_is_an_e_value_under_occasions_too(c: EvidenceClas
     assert mean_e(c, 5, cards=cards, families=families, occasion=occasion) <= 1.15  # 1, and the error of 300 runs
 
 
-@pytest.mark.parametrize("together_", [False, True], ids=["each for himself", "families ask together"])
+@pytest.mark.parametrize("families", [False, True], ids=["each for himself", "families ask together"])
 @pytest.mark.parametrize(("cards", "asks"), [(0.1, 0.3), (0.3, 0.2)])
 def test_cards_of_those_who_ask_the_same_are_an_e_value_with_the_others_counted_by_a_sample(
-    cards: float, asks: float, together_: bool
+    cards: float, asks: float, families: bool
 ) -> None:
     rng, payment = np.random.default_rng(8), next(c for c in LOCAL if c.id == "payment")
     found = []
     for _ in range(150):
         pop = lab(rng, cards=cards)
-        asking = np.repeat(rng.random(N // 3) < asks, 3) if together_ else rng.random(N) < asks
+        asking = np.repeat(rng.random(N // 3) < asks, 3) if families else rng.random(N) < asks
         sharing = card_sharers(pop)
         own = np.setdiff1d(np.arange(N), sharing)
         seen = rng.choice(own, min(len(own), 200), replace=False)
@@ -91,20 +91,8 @@ def test_cards_of_those_who_ask_the_same_are_an_e_value_with_the_others_counted_
             found.append(1.0)  # no group
             continue
         n = np.ones(len(who), np.int64)
-        group = Group(
-            None,
-            None,
-            (0,),
-            who,
-            n,
-            0 * n,
-            n,
-            n,
-            0.0 * n,
-            1.0 * n,
-            0 * n,
-            beside=ceil((asking[seen].sum() + 1) / (len(seen) + 1) * len(own)),
-        )
+        beside = ceil((asking[seen].sum() + 1) / (len(seen) + 1) * len(own))
+        group = Group(None, None, (0,), who, n, 0 * n, n, n, 0.0 * n, 1.0 * n, 0 * n, beside=beside)
         found.append(2.0 ** payment.finding(pop, group, np.arange(len(who))).bits)
     assert np.mean(found) <= 1.2  # 1, and the error of 150 runs
 

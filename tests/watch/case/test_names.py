@@ -139,7 +139,7 @@ def sightings(draw: st.DrawFn) -> Sighting:
 runs = st.lists(st.lists(sightings(), max_size=5), min_size=1, max_size=6)
 
 
-@settings(max_examples=120)
+@settings(max_examples=300)
 @given(runs=runs, seed=st.integers())
 def test_whatever_is_found_names_are_one_to_one_lasting_and_free_of_order(runs: list[list[Sighting]], seed: int) -> None:
     book = Book()
@@ -193,7 +193,7 @@ def slow_twin(found: Sequence[Sighting], known: Sequence[Known]) -> list[str | N
         del free[name]
 
 
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(runs=runs, last=st.lists(sightings(), max_size=6, unique=True))
 def test_a_slow_twin_agrees(runs: list[list[Sighting]], last: list[Sighting]) -> None:
     book = Book()

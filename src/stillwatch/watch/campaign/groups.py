@@ -162,15 +162,19 @@ def pool_groups(rows: pa.Table, keys: list[str], pop: Population) -> Iterator[Gr
     yield from groups(tied, ["pool"], pop, by_client=False)
 
 
+def _serving(pop: Population, codes: NDArray[np.int64], owners: int) -> NDArray[np.intp]:
+    """Cards, of the accounts' ``codes``, that serve at least so many owners."""
+    cards = np.unique(np.stack([codes, pop.owner])[:, codes >= 0], axis=1)
+    return np.flatnonzero(np.bincount(cards[0]) >= owners)
+
+
 def card_groups(rows: pa.Table, pop: Population) -> Iterator[Group]:
     """All calls of the accounts on one card, whatever their clients and words: what ties those that share nothing else.
 
     The card is no evidence then, so these are leads at most.  Arguments as in ``groups``.
     """
-    codes = pop.payment.codes
-    cards = np.unique(np.stack([codes, pop.owner])[:, codes >= 0], axis=1)
-    tying = np.flatnonzero(np.bincount(cards[0]) >= MIN_OWNERS)
-    card = codes[rows.column("who").to_numpy()]
+    tying = _serving(pop, pop.payment.codes, MIN_OWNERS)
+    card = pop.payment.codes[rows.column("who").to_numpy()]
     tied = rows.append_column("card", pa.array(card)).filter(pa.array(np.isin(card, tying)))
     yield from groups(tied, ["card"], pop, by_client=False)
 
@@ -178,8 +182,7 @@ def card_groups(rows: pa.Table, pop: Population) -> Iterator[Group]:
 def card_sharers(pop: Population) -> NDArray[np.int64]:
     """Accounts on cards of several owners, where those are under no common roof and none says openly whom he belongs to."""
     codes = np.where(pop.declared, MISSING, pop.payment.codes)
-    cards = np.unique(np.stack([codes, pop.owner])[:, codes >= 0], axis=1)
-    by_card = np.flatnonzero(np.isin(codes, np.flatnonzero(np.bincount(cards[0]) >= 2)))
+    by_card = np.flatnonzero(np.isin(codes, _serving(pop, codes, 2)))
     by_card = by_card[np.argsort(codes[by_card], kind="stable")]
     each = np.split(by_card, np.flatnonzero(np.diff(codes[by_card])) + 1)
     apart = [who for who in each if len(who) and not (at_one_place(pop, who) or is_office(pop, who))]

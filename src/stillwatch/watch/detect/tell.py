@@ -43,7 +43,7 @@ def tell(tested: Tested) -> Told:
     material = casefile.Material(
         read.engine, read.spool, people.calls, tested.family_calls, people.pop, tested.by_family, settings.show_text
     )
-    ringed = {w for r in tested.rings for w in r.accounts}
+    ringed = tested.taken
     found = casefile.rings(material, tested.rings, tested.bits, tested.threshold)
     found += casefile.lone(material, tested.lone, ringed, tested.lone_threshold)
     found.sort(key=lambda f: -f.campaign.bits)

@@ -58,6 +58,11 @@ class Tested:
 
     lone_threshold: float = 0.0
 
+    @property
+    def taken(self) -> frozenset[int]:
+        """Accounts of the rings."""
+        return frozenset(w for r in self.rings for w in r.accounts)
+
 
 def test(people: People, *, thin: bool = False) -> Tested:
     """Form groups by family, by client and by address pool, score them, look at the prompts of what can pass, and join what does.
@@ -125,20 +130,15 @@ def test(people: People, *, thin: bool = False) -> Tested:
     failed = _passing(tested, pieces, prompts)
     tested.rings = campaign.rings(tested.passing)
     # What is in no campaign yet and shares nothing but cards is brought together by what it asks.
-    asking = [campaign.score(pop, g, tested.threshold) for g in prompts.askers(_taken(tested))]
+    asking = [campaign.score(pop, g, tested.threshold) for g in prompts.askers(tested.taken)]
     tested.bits += [s.bits for s in asking]
     others += [s for s in asking if not s.possible(tested.threshold)]
     failed += _passing(tested, [s for s in asking if s.possible(tested.threshold)], prompts)
     tested.rings = campaign.rings(tested.passing)
-    taken = _taken(tested)
+    taken = tested.taken
     failed += _look(tested, [s for s in others if taken.isdisjoint(s.group.who.tolist()) or "payment" not in s.group.chosen], prompts)
     tested.leads = campaign.leads(pop, failed, taken)
     return tested
-
-
-def _taken(tested: Tested) -> frozenset[int]:
-    """Accounts of campaigns."""
-    return frozenset(w for r in tested.rings for w in r.accounts)
 
 
 def _look(tested: Tested, others: Sequence[campaign.Score], prompts: Prompts) -> list[campaign.Judged]:
@@ -163,11 +163,17 @@ def _exchanges(people: People, prints: Frame) -> pa.Table:
     engine.drop("quotes")
     if engine.fetch(link.answered(people.calls)).num_rows:
         people.pop = campaign.with_exchanges(people.pop, found)
-    numbers = [np.full(len(e.calls), at, np.int64) for at, e in enumerate(found)]
-    nothing = np.zeros(0, np.int64)
-    table = pa.table({"call": np.concatenate([nothing, *(e.calls for e in found)]), "picked": np.concatenate([nothing, *numbers])})
-    named = link.harness_calls(people.calls).join(engine.keep("picked_calls", table), on="call", how="inner")
-    return engine.fetch(link.streams(named, ["picked"]))
+    engine.keep("picked_calls", pa.schema([("call", pa.int64()), ("picked", pa.int64())]).empty_table())
+    return _pick(people, [e.calls.tolist() for e in found])
+
+
+def _pick(people: People, sets: Sequence[Sequence[int]], since: int = 0) -> pa.Table:
+    """Streams of single calls, by the number of the set that they are in, counted from ``since``; the sets are added to those kept as ``picked_calls``."""
+    engine = people.read.engine
+    numbers = np.repeat(np.arange(since, since + len(sets)), [len(calls) for calls in sets])
+    table = pa.table({"call": pa.array(chain.from_iterable(sets), pa.int64()), "picked": numbers})
+    new = engine.add("picked_calls", table).filter(nw.col("picked") >= since)
+    return engine.fetch(link.streams(link.harness_calls(people.calls).join(new, on="call", how="inner"), ["picked"]))
 
 
 def _passing(tested: Tested, pieces: Sequence[campaign.Score], prompts: Prompts) -> list[campaign.Judged]:
@@ -221,7 +227,7 @@ class Prompts:
         self._segments: dict[int, list[tuple[str, str]]] = {}
         self._shown: dict[int, frozenset[str]] = {}
         self._tables: dict[str, dict[str, NDArray[np.int64]]] = {}
-        self._first: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]] | None = None
+        self._order: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]] | None = None
         self._background: tuple[campaign.Background, dict[str, float]] | None = None
 
     def harvests(self, scores: Sequence[campaign.Score], sample: int) -> list[campaign.Harvest]:
@@ -267,30 +273,24 @@ class Prompts:
 
     def askers(self, taken: frozenset[int]) -> Iterator[campaign.Group]:
         """Calls of accounts on shared cards, in no campaign yet, that ask for the same training material, each in words and by a client of its own."""
-        pop, engine = self._people.pop, self._people.read.engine
-        sharing = np.array([w for w in campaign.card_sharers(pop).tolist() if w not in taken], np.int64)
+        pop = self._people.pop
+        sharing = np.setdiff1d(campaign.card_sharers(pop), list(taken))
         codes = pop.payment.codes
         own = np.flatnonzero((codes >= 0) & ~pop.declared)
         own = own[pop.payment.counts[codes[own]] == 1]
-        asking = {m: calls for m, calls in self._asking(sharing).items() if len(calls) >= campaign.MIN_OWNERS}
+        asking = {m: who for m, who in sorted(self._asking(sharing).items()) if len(who) >= campaign.MIN_OWNERS}
         if not asking or len(own) < campaign.MIN_OTHERS:
             return
-        _, who, one = self._firsts(FIRST)
-        others = who[one[np.isin(who[one], own)]][:ASKED]
+        _, everybody, _, one = self._ordered()
+        others = everybody[one[np.isin(everybody[one], own)]][:ASKED]
         usual = self._asking(others)
-        beside = {m: math.ceil((len(usual.get(m, ())) + 1) / (len(others) + 1) * len(own)) for m in asking}
-        before = engine.fetch(engine.table("picked_calls"))
-        since = int(before.column("picked").to_numpy().max(initial=-1)) + 1
-        picked = {since + at: self._asked(mark, accounts) for at, (mark, accounts) in enumerate(sorted(asking.items()))}
-        numbers = np.concatenate([np.full(len(calls), n, np.int64) for n, calls in picked.items()])
-        table = pa.table({"call": np.concatenate([np.array(c, np.int64) for c in picked.values()]), "picked": numbers})
-        engine.drop("picked_calls")
+        beside = [math.ceil((len(usual.get(m, ())) + 1) / (len(others) + 1) * len(own)) for m in asking]
+        since = len(pop.echo_weights)  # exchanges were picked before
         self._tables.pop("picked", None)
-        every = engine.keep("picked_calls", pa.concat_tables([before, table.cast(before.schema)]))
-        named = link.harness_calls(self._people.calls).join(every.filter(nw.col("picked") >= since), on="call", how="inner")
-        marks_of = dict(zip(picked, sorted(asking), strict=True))
-        for g in campaign.groups(engine.fetch(link.streams(named, ["picked"])), ["picked"], pop, by_client=False):
-            yield replace(g, beside=beside[marks_of[g.picked or 0]], chosen=frozenset({campaign.CONTENT}))
+        rows = _pick(self._people, [self._asked(m, who) for m, who in asking.items()], since)
+        for g in campaign.groups(rows, ["picked"], pop, by_client=False):
+            assert g.picked is not None
+            yield replace(g, beside=beside[g.picked - since], chosen=frozenset({campaign.CONTENT}))
 
     def _asking(self, accounts: NDArray[np.int64]) -> dict[str, list[int]]:
         """Technique -> those of the accounts of whose first prompts a fair share shows its marks."""
@@ -308,8 +308,8 @@ class Prompts:
 
     def _prompts(self, accounts: NDArray[np.int64], most: int) -> dict[int, list[int]]:
         """Account -> its first prompts, which are read."""
-        call, who, _ = self._firsts(most)
-        mine = np.isin(who, accounts)
+        call, who, since, _ = self._ordered()
+        mine = np.isin(who, accounts) & (since < most)
         out: dict[int, list[int]] = {}
         for c, w in zip(call[mine].tolist(), who[mine].tolist(), strict=True):
             out.setdefault(w, []).append(c)
@@ -354,23 +354,24 @@ class Prompts:
     def _others(self) -> tuple[campaign.Background, dict[str, float]]:
         """One prompt each of a sample of customers."""
         if self._background is None:
-            call, _, one = self._firsts(1)
+            call, _, _, one = self._ordered()
             chosen = call[one[:BACKGROUND]].tolist()
             self._read(chosen)
             tally = Counter(m for c in chosen for m in self._marks(c))
             self._background = campaign.background([self._word(c) for c in chosen]), {k: n / len(chosen) for k, n in tally.items()}
         return self._background
 
-    def _firsts(self, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """(call, who) of up to ``most`` prompts of every account, and where one of each account's stands; in an order that no line order changes."""
-        if self._first is None:
+    def _ordered(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """(call, who, how many prompts of the account come before) of all prompts, account by account, and where one of each account stands, in an order of chance.
+
+        No line order changes either order.
+        """
+        if self._order is None:
             t = self._table("all", self._people.calls, ["call", "client", "system", "tools", "who", "text", "order"], "who")
             place = np.lexsort((t["order"], t["who"]))
             place = place[t["text"][place] != 0]
             who = t["who"][place]
             since = np.arange(len(who)) - np.searchsorted(who, who)
-            self._first = t["call"][place], who, t["order"][place], since
-        call, who, order, since = self._first
-        take = since < most
-        one = np.flatnonzero(since[take] == 0)
-        return call[take], who[take], one[np.argsort(order[take][one], kind="stable")]
+            one = np.flatnonzero(since == 0)
+            self._order = t["call"][place], who, since, one[np.argsort(t["order"][place][one], kind="stable")]
+        return self._order
