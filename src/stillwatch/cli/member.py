@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -19,7 +18,6 @@ from stillwatch.cli.options import Column, Json
 from stillwatch.records import ACTIONS
 from stillwatch.share.desk import sharing
 from stillwatch.share.desk.desk import Desk, DeskError, open_desk
-from stillwatch.share.desk.traits import traits_of
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.keyholder.client import KeyHolderClient
 from stillwatch.share.net.access import ClientError
@@ -27,7 +25,6 @@ from stillwatch.share.tlog.log import LogError
 from stillwatch.share.tokens.oprf import ProofError
 from stillwatch.share.tokens.seal import Context
 from stillwatch.watch.found import FoundError, found_campaign
-from stillwatch.watch.intake import IntakeError, mapping
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 DeskDir = Annotated[Path, typer.Option("--desk", help="The lab's desk; made with release init.")]
@@ -233,6 +230,12 @@ def contribute_command(
     key: Annotated[Path | None, typer.Option(help="Identity key of that run. Default: identity.key in --found.")] = None,
 ) -> None:
     """Blind the traits of a campaign's accounts and have the hub match them; only who sent a trait too is told."""
+    # Brings Arrow and intake along, which no other command of a member needs.
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    from stillwatch.share.desk.traits import traits_of  # noqa: PLC0415
+    from stillwatch.watch.intake import IntakeError, mapping  # noqa: PLC0415
+
     home = opened(desk)
     try:
         folder, own = home.outgoing(release), found_campaign(found, evidence)

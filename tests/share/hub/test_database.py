@@ -6,12 +6,16 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -20,7 +24,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from stillwatch.share.hub.database import Database, HubError, Incoming, Member, open_database
+from stillwatch.share.hub.database import HEAD, Database, HubError, Incoming, Member, open_database
 from stillwatch.share.hub.tables import metadata, objects
 from stillwatch.share.hub.taxii import MEDIA
 from stillwatch.share.wire import stix as wire
@@ -35,6 +39,41 @@ def test_migrations_make_the_tables_of_the_code(url: str) -> None:
     with engine.connect() as c:
         assert compare_metadata(MigrationContext.configure(c), metadata) == []
     engine.dispose()
+
+
+def test_the_newest_migration_is_the_one_that_the_code_names() -> None:
+    newest = max(p.name for p in (ROOT / "src/stillwatch/share/hub/migrations/versions").glob("*.py"))
+    assert newest.startswith(HEAD + "_")
+
+
+def test_a_newer_a_foreign_and_a_damaged_database_are_one_clear_line(tmp_path: Path) -> None:
+    def said(prepare: Callable[[Path], object]) -> str:
+        path = tmp_path / f"{uuid4()}.db"
+        prepare(path)
+        with pytest.raises(HubError) as told:
+            open_database(str(path))
+        assert "\n" not in str(told.value)
+        return str(told.value)
+
+    def newer(path: Path) -> None:
+        open_database(str(path)).dispose()
+        with closing(sqlite3.connect(path)) as c, c:
+            c.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    def foreign(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as c, c:
+            c.execute("CREATE TABLE members (id INTEGER)")
+
+    def damaged(path: Path) -> None:
+        open_database(str(path)).dispose()
+        body = bytearray(path.read_bytes())
+        body[100:4096] = bytes(3996)
+        path.write_bytes(body)
+
+    assert "newer version" in said(newer) and "upgrade" in said(newer)
+    assert "another program's" in said(foreign)
+    assert "backup" in said(damaged)
+    assert "backup" in said(lambda p: p.write_bytes(b"no database at all, but a text that somebody put there"))
 
 
 def test_an_older_database_is_brought_up_to_date_and_keeps_what_it_has(url: str) -> None:

@@ -105,7 +105,7 @@ def test_bare_questions_from_one_pool_are_a_ring_without_counting_the_pool() -> 
     result = score(pop, pooled)
     assert judged(result).passes
     assert not result.of("network").assessed
-    (found,) = rings([judged(s) for s in (score(pop, everybody), result) if judged(s).passes])
+    (found,) = rings(pop, [judged(s) for s in (score(pop, everybody), result) if judged(s).passes])
     assert found.accounts == set(range(200, 212))
 
 
@@ -125,9 +125,14 @@ def test_two_rings_with_one_tool_are_two() -> None:
     (group,) = groups(rows(list(range(200, 240)), client=7), KEYS, pop, by_client=False)
     whole = score(pop, group)
     assert judged(whole).passes
-    found = rings([judged(piece) for piece in apart(pop, whole, 20.0)])
-    assert sorted(min(r.accounts) for r in found) == [200, 220]
-    assert sum(len(r.accounts) for r in found) == 40
+    (some,) = groups(rows([*range(200, 213), *range(220, 233)], client=7), KEYS, pop, by_client=False)
+    mixed = judged(score(pop, some))  # what some accounts of both sent: more than the accounts of either
+    assert mixed.passes
+    own = [judged(piece) for piece in apart(pop, whole, 20.0)]
+    for passing in (own, [mixed, *own], [*own, mixed]):
+        found = rings(pop, passing)
+        assert sorted(min(r.accounts) for r in found) == [200, 220]
+        assert sum(len(r.accounts) for r in found) == 40
 
 
 def test_a_few_of_a_ring_among_many_honest_people_accuse_nobody() -> None:

@@ -18,12 +18,10 @@ from uuid import uuid4
 
 import rfc8785
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy.engine import Connection, Engine
 
-from stillwatch.share.hub.tables import collections, cosignatures, keys, log, members, nodes, objects, rights, settings, status
+from stillwatch.share.hub.tables import collections, cosignatures, keys, log, members, metadata, nodes, objects, rights, settings, status
 from stillwatch.share.hub.taxii import Wanted
 from stillwatch.share.net.access import hashed
 from stillwatch.share.tlog import log as tree
@@ -33,6 +31,8 @@ from stillwatch.share.wire.vocabulary import constants
 #: The advisory lock that PostgreSQL writers take.
 _WRITER: Final = 0x5711_1A7C
 DAY: Final = 86_400_000_000
+#: The newest migration; a test holds it to the files.
+HEAD: Final = "0002"
 #: Expiry of objects that say nothing about anybody.
 FOREVER: Final = "9999-12-31"
 
@@ -88,8 +88,13 @@ def open_database(url: str) -> Engine:
         engine = sa.create_engine(url, pool_pre_ping=True, pool_size=8)
     try:
         migrate(engine)
-    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.ArgumentError) as error:
-        raise HubError(f"the database cannot be opened: {str(error).splitlines()[0][:300]}") from None
+    except (sa.exc.DatabaseError, sa.exc.InterfaceError, sa.exc.ArgumentError) as error:
+        engine.dispose()
+        told = str(getattr(error, "orig", None) or error).splitlines()[0][:300]
+        raise HubError(f"the database cannot be opened: {told}; if the file is damaged, take the last backup") from None
+    except HubError:
+        engine.dispose()
+        raise
     return engine
 
 
@@ -100,7 +105,24 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the tables up to date."""
+    """Bring the tables up to date.
+
+    Raises:
+        HubError: they are another program's, or a newer version's.
+    """
+    with engine.connect() as connection, _begun(connection, write=False):
+        there = set(sa.inspect(connection).get_table_names())
+        found = None if "alembic_version" not in there else connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    if found == HEAD:
+        return
+    if found is None and there & set(metadata.tables):
+        raise HubError("the database is another program's, or its hub's tables are not whole: name another file, or take the last backup")
+    if found is not None and not found < HEAD:
+        raise HubError(f"the database was made by a newer version (its tables are {found}, this version knows {HEAD}): upgrade stillwatch")
+    # Needed once a version, and half of the time that a command of the operator's takes.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("path_separator", "os")
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))

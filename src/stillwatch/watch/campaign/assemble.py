@@ -91,14 +91,15 @@ def apart(pop: Population, passing: Score, threshold: float) -> list[Score]:
     return [rest] if rest.possible(threshold) else good
 
 
-def rings(passing: Sequence[Judged]) -> list[Ring]:
+def rings(pop: Population, passing: Sequence[Judged]) -> list[Ring]:
     """Join passing groups that share their accounts.
 
     The largest come first and found campaigns; a later group joins the one campaign it shares its accounts with, brings in accounts of its own that no
     campaign has, and is left out when it straddles two.  A campaign's evidence is that of its strongest group.
 
-    Mixed traffic comes after groups of a campaign's own.  Groups that an address pool brought together come last, the strongest of each pool, and only where
-    they are new or find half as many accounts again: the same accounts' camouflage goes through the same pool.
+    Mixed traffic comes after groups of a campaign's own, and what falls into several pieces after what does not: some accounts of each of two rings that send
+    the same words are more than either ring's alone, and would make one campaign of both.  Groups that an address pool brought together come last, the
+    strongest of each pool, and only where they are new or find half as many accounts again: the same accounts' camouflage goes through the same pool.
     """
     best_of_pool: dict[int, Judged] = {}
     pooled = [j for j in passing if j.score.group.pool is not None]
@@ -109,6 +110,7 @@ def rings(passing: Sequence[Judged]) -> list[Ring]:
         key=lambda j: (
             j.score.group.pool is not None,
             not j.score.pure,  # other people's calls, in which several campaigns may meet
+            unseparated(pop, j.score.group.who[j.score.member]),
             -int(j.score.member.sum()),
             -round(j.bits, 6),
             -int(j.score.group.calls.sum()),
@@ -143,9 +145,8 @@ def rings(passing: Sequence[Judged]) -> list[Ring]:
     return found
 
 
-def unseparated(pop: Population, ring: Ring) -> bool:
-    """Whether a campaign falls into several pieces of some size that share no address and no card, so that it may be two."""
-    who = np.array(sorted(ring.accounts))
+def unseparated(pop: Population, who: NDArray[np.int64]) -> bool:
+    """Whether accounts fall into several pieces of some size that share no address and no card, so that they may be of two campaigns."""
     sizes = np.bincount(components(pop, who, cards=True))
     return int((sizes >= MIN_PIECE).sum()) > 1
 

@@ -187,7 +187,7 @@ def _against(m: Material, ring: cp.Ring, stolen: str, shown: dict[str, float] | 
         out.append(
             f"{left} further accounts sent calls of the same kind but share no traits with these; they are not part of the campaign."
         )
-    if cp.unseparated(m.pop, ring):
+    if cp.unseparated(m.pop, np.array(sorted(ring.accounts))):
         out.append(
             "It falls into pieces that share no address and no card: they may be two operators with one tool, and could not be told apart."
         )

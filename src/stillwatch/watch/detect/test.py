@@ -128,13 +128,13 @@ def test(people: People, *, thin: bool = False) -> Tested:
     pieces = [p for s in possible if s.possible(tested.threshold) for p in campaign.apart(pop, s, tested.threshold)]
     others += [s for s in possible if not s.possible(tested.threshold)]
     failed = _passing(tested, pieces, prompts)
-    tested.rings = campaign.rings(tested.passing)
+    tested.rings = campaign.rings(pop, tested.passing)
     # What is in no campaign yet and shares nothing but cards is brought together by what it asks.
     asking = [campaign.score(pop, g, tested.threshold) for g in prompts.askers(tested.taken)]
     tested.bits += [s.bits for s in asking]
     others += [s for s in asking if not s.possible(tested.threshold)]
     failed += _passing(tested, [s for s in asking if s.possible(tested.threshold)], prompts)
-    tested.rings = campaign.rings(tested.passing)
+    tested.rings = campaign.rings(pop, tested.passing)
     taken = tested.taken
     failed += _look(tested, [s for s in others if taken.isdisjoint(s.group.who.tolist()) or "payment" not in s.group.chosen], prompts)
     tested.leads = campaign.leads(pop, failed, taken)
