@@ -90,7 +90,7 @@ def labs(tmp_path: Path, served: Any) -> Labs:
 
 
 def test_a_campaign_goes_out_is_answered_and_is_taken_back_everywhere(labs: Labs) -> None:
-    mine = labs.release("a", networks=(door.Network("proxy-pool", "198.51.100.0/24"),))
+    mine = labs.release("a", networks=(door.Network("proxy-pool", "192.31.196.0/24"),))
     for name in "bc":
         news = labs.pull(name)
         assert news.new > 8

@@ -73,7 +73,7 @@ def prepare_command(
         list[str] | None, typer.Option(help="A ground beyond terms of service; besides those that the evidence shows.")
     ] = None,
     network: Annotated[
-        list[str] | None, typer.Option(help="A proxy operator's network, KIND=VALUE, such as proxy-pool=198.51.100.0/24.")
+        list[str] | None, typer.Option(help="A proxy operator's network, KIND=VALUE, such as proxy-pool=192.31.196.0/24.")
     ] = None,
     access_path: Annotated[str, typer.Option(help="api, cloud-marketplace, aggregator, reseller or unknown.")] = "unknown",
     target: Annotated[str | None, typer.Option(help="What capability it is after; else guessed from the techniques.")] = None,
@@ -116,7 +116,7 @@ def _typed(value: object, kind: Any, option: str) -> Any:
 def _network(text: str) -> dict[str, str]:
     kind, found, value = text.partition("=")
     if not found:
-        stop(f"--network: {text}: write KIND=VALUE, such as proxy-pool=198.51.100.0/24")
+        stop(f"--network: {text}: write KIND=VALUE, such as proxy-pool=192.31.196.0/24")
     return {"kind": kind, "value": value}
 
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from stillwatch.share.hub.server import Hub, Limits
 from stillwatch.share.hub.taxii import MEDIA
 from stillwatch.share.net.access import new_token
 from stillwatch.share.wire import stix as wire
-from tests.share.hub.samples import NOW, campaign_release
+from tests.share.hub.samples import NOW, campaign_release, sealed, statements_of
 
 
 @dataclass
@@ -45,7 +45,11 @@ class Lab:
 
     def signed(self, number: int = 0, **more: Any) -> list[dict[str, Any]]:
         """The signed objects of a campaign of this lab."""
-        return [wire.sign(o, self.key) for o in wire.objects(self.release(number, **more))]
+        return self.sealed(wire.objects(self.release(number, **more)))
+
+    def sealed(self, objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Objects as this lab sends them: approved and signed."""
+        return sealed(objects, self.key)
 
     def release(self, number: int = 0, **more: Any) -> door.Release:
         return campaign_release(self.id, number, **more)
@@ -137,6 +141,7 @@ def make_exchange() -> Callable[..., Exchange]:
                 lab = labs[name] = Lab(name, Ed25519PrivateKey.from_private_bytes(bytes([n + 1]) * 32), new_token())
                 db.enrol(c, name, owner=name, role="security", token=lab.token, public=lab.key.public_key(), now=1)
                 db.allow(c, name, ident, can_read=True, can_write=True, now=1)
+                db.state_persons(c, db.member(c, lab.token), statements_of(lab.key), 1)  # type: ignore[arg-type]
             for name, role, can in (
                 ("reader", "security", (True, False)),
                 ("writer", "security", (False, True)),
@@ -147,6 +152,7 @@ def make_exchange() -> Callable[..., Exchange]:
                 db.enrol(c, name, owner=name, role=role, token=lab.token, public=lab.key.public_key(), now=1)
                 if can:
                     db.allow(c, name, ident, can_read=can[0], can_write=can[1], now=1)
+                    db.state_persons(c, db.member(c, lab.token), statements_of(lab.key), 1)  # type: ignore[arg-type]
         return Exchange(hub, db, labs, ident, now)
 
     yield make  # type: ignore[misc]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from stillwatch.share.hub.client import HubClient, read_verifier
 from stillwatch.share.hub.tables import log, nodes
 from stillwatch.share.tlog import log as tree
 from tests.share.hub.conftest import Exchange
+from tests.share.hub.samples import TODAY
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"l" * 32)
 
@@ -185,15 +188,16 @@ def test_everything_is_logged_and_each_member_reads_its_own(exchange: Exchange) 
     with exchange.client() as t:
         mine = client(exchange, t, "a")
         mine.push([*a.signed(), {**a.signed()[0], "name": "x"}])
-        assert list(mine.pull(None, mine.directory()))
-        note, head = mine.watch(None, mine.directory().log, a.key, 5)
+        assert list(mine.pull(None, mine.directory(), today=TODAY))
+        found = mine.watch(None, mine.directory(), a.key, 5)
+        note, head = found.note, found.head
         kinds = [e["entry"]["kind"] for e in mine.mine()]
-        assert kinds == ["member-enrolled", "key-changed", "rights-changed", "contribution", "read"]
+        assert kinds == ["member-enrolled", "key-changed", "rights-changed", "person", "person", "contribution", "read"]
         for e in mine.mine():
             body = json.dumps(e["detail"])
             assert "token" not in body
             assert exchange.labs["b"].id not in body
-        refused = mine.mine()[3]["detail"]["refused"]
+        refused = mine.mine()[5]["detail"]["refused"]
         assert refused[0][0] == a.release().id
         # An entry's detail is the one whose salted digest is in the tree.
         for e in mine.mine():
@@ -208,11 +212,11 @@ def test_members_witness_and_others_see_it(exchange: Exchange) -> None:
     a, b = exchange.labs["a"], exchange.labs["b"]
     with exchange.client() as t:
         ca, cb = client(exchange, t, "a"), client(exchange, t, "b")
-        key = ca.directory().log
-        seen, head = ca.watch(None, key, a.key, 1000)
+        key = ca.directory()
+        seen = ca.watch(None, key, a.key, 1000).note
         ca.push(a.signed())
-        seen, head = ca.watch(seen, key, a.key, 2000)
-        cb.watch(None, key, b.key, 2001)
+        head = ca.watch(seen, key, a.key, 2000).head
+        assert cb.watch(None, key, b.key, 2001).cosigned == 2
         note = t.get("/log/checkpoint?witnessed", headers=b.headers).text
         assert tree.witnesses(note, {lab.id: lab.key.public_key() for lab in (a, b)}) == {a.id: 2000, b.id: 2001}
         assert tree.read_checkpoint(note).size == head.size
@@ -224,9 +228,10 @@ def test_a_hub_that_rewrites_or_forgets_history_is_caught(exchange: Exchange) ->
     a = exchange.labs["a"]
     with exchange.client() as t:
         mine = client(exchange, t, "a")
-        key = mine.directory().log
+        key = mine.directory()
         mine.push(a.signed())
-        seen, head = mine.watch(None, key, None, 0)
+        found = mine.watch(None, key, None, 0)
+        seen, head = found.note, found.head
         with exchange.db.write() as c:  # one entry is changed and the tree made anew from there
             c.execute(log.update().where(log.c.number == 2).values(entry=b"{}"))
             rows = exchange.db.entries(c, 0, head.size)
@@ -234,8 +239,11 @@ def test_a_hub_that_rewrites_or_forgets_history_is_caught(exchange: Exchange) ->
             for r in rows:
                 made = tree.appended(r.number, tree.leaf_hash(r.entry), lambda level, n: exchange.db.node(c, level, n))
                 c.execute(nodes.insert(), [{"level": x, "number": n, "hash": h} for x, n, h in made])
-        with pytest.raises(tree.LogError, match="two different trees"):
+        with pytest.raises(tree.SplitView, match="two different trees") as caught:
             mine.watch(seen, key, None, 0)
+        # Both signed heads are kept: whoever holds them can show that the hub signed two logs.
+        roots = {tree.verify_note(n, "hub.example/log", exchange.hub.key.public_key()).root for n in caught.value.notes}
+        assert len(roots) == 2
         mine.push(a.signed(1))
         with pytest.raises(tree.LogError, match="rewritten"):
             mine.watch(seen, key, None, 0)
@@ -244,7 +252,49 @@ def test_a_hub_that_rewrites_or_forgets_history_is_caught(exchange: Exchange) ->
         with pytest.raises(tree.LogError, match="went back"):
             mine.watch(seen, key, None, 0)
         with pytest.raises(tree.LogError, match="not signed"):
-            mine.watch(None, tree.verifier_key("hub.example/log", KEY.public_key()), None, 0)
+            mine.watch(None, replace(key, log=tree.verifier_key("hub.example/log", KEY.public_key())), None, 0)
+
+
+def test_p12_a_hub_that_shows_two_members_two_logs_is_noticed_by_both(exchange: Exchange, make_exchange: Any, tmp_path: Path) -> None:
+    """The hub keeps two databases, one key, and shows a the one and b the other; to hide it, it must hide their cosignatures from one another."""
+    twin = make_exchange(f"sqlite:///{tmp_path / 'twin.db'}", requests=1e6, burst=1e6)
+    tokens = {name: lab.token for name, lab in exchange.labs.items()}
+    for name, lab in twin.labs.items():
+        lab.token = tokens[name]
+    with twin.db.write() as c:
+        for name, token in tokens.items():
+            twin.db.rotate(c, name, token, 1)
+    a, b = exchange.labs["a"], exchange.labs["b"]
+    with exchange.client() as ta, twin.client() as tb:
+        ca, cb = client(exchange, ta, "a"), client(twin, tb, "b")
+        ca.push(a.signed())
+        cb.push(b.signed())
+        first, second = ca.watch(None, ca.directory(), a.key, 10), cb.watch(None, cb.directory(), b.key, 10)
+        assert first.majority == second.majority == 0  # one of seven each: nobody's view is borne out
+        # The hub passes b's cosignature on to a, as it must where a majority is asked for.
+        with twin.db.read() as c:
+            size, line = twin.db.newest_cosignatures(c)[0]
+        text = second.head.text
+        forged = text + "\n" + tree.sign_note(text, "hub.example/log", exchange.hub.key) + line
+        real = exchange.hub._cosigned
+
+        async def passed_on(request: Any, member: Any) -> Any:
+            answer = await real(request, member)
+            notes = [*json.loads(answer.body)["notes"], forged]
+            return type(answer)(json.dumps({"notes": notes}), media_type="application/json")
+
+        exchange.hub._cosigned = passed_on  # type: ignore[method-assign]
+    with exchange.client() as ta:
+        ca = client(exchange, ta, "a")
+        with pytest.raises(tree.SplitView, match="different logs") as caught:
+            ca.watch(first.note, ca.directory(), a.key, 20)
+        assert forged in caught.value.notes
+        assert size == second.head.size
+
+
+def test_a_majority_is_more_than_half_of_the_members() -> None:
+    assert [tree.majority([5, 3, 9], n) for n in (1, 2, 3, 4, 5, 6)] == [9, 5, 5, 3, 3, 0]
+    assert tree.majority([], 1) == 0
 
 
 def test_tiles_beyond_the_log_are_not_there(light: Exchange) -> None:

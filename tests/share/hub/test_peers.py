@@ -65,7 +65,8 @@ def test_stix2_source_and_sink(url: str, light: Exchange) -> None:
 
     sink = TAXIICollectionSink(collection(a))
     sink.add([stix2.parse(o) for o in a.signed()])
-    sink.add(json.dumps(wire.bundle([wire.sign(o, a.key) for o in wire.objects(answer_release(a.id, a.release().id, "opinion", "agree"))])))
+    said = b.sealed(wire.objects(answer_release(b.id, a.release().id, "opinion", "agree")))
+    TAXIICollectionSink(collection(b)).add(json.dumps(wire.bundle(said)))
     source = TAXIICollectionSource(collection(b))
     mine = source.get(a.release().id)
     wire.examine(json.loads(mine.serialize()), a.key.public_key())

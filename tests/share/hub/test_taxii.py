@@ -17,7 +17,7 @@ from stillwatch.share.hub.tables import objects
 from stillwatch.share.hub.taxii import MEDIA, micros, time_text
 from stillwatch.share.wire import stix as wire
 from tests.share.hub.conftest import Exchange, Lab
-from tests.share.hub.samples import NOW, answer_release
+from tests.share.hub.samples import NOW, answer_release, sealed
 
 OBJECTS = "/api/collections/signals/objects/"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -174,7 +174,7 @@ def test_15_versions_types_and_ids(exchange: Exchange) -> None:
     back = answer_release(a.id, mine.id, "retraction", "error")
     with exchange.client() as t:
         post(t, a, a.signed())
-        post(t, a, [wire.sign(o, a.key) for o in wire.objects(mine, back)])
+        post(t, a, a.sealed(wire.objects(mine, back)))
         first, last = f"{mine.document.stamp.day}T00:00:00.000Z", f"{mine.document.stamp.day}T00:00:00.001Z"
 
         def versions(query: str) -> list[str]:
@@ -329,7 +329,7 @@ def test_27_one_version_alone_can_be_deleted(exchange: Exchange) -> None:
     mine = a.release()
     back = answer_release(a.id, mine.id, "retraction", "error")
     with exchange.client() as t:
-        post(t, a, a.signed() + [wire.sign(o, a.key) for o in wire.objects(mine, back)])
+        post(t, a, a.signed() + a.sealed(wire.objects(mine, back)))
         assert t.delete(f"{OBJECTS}{mine.id}/?match[version]=last", headers=a.headers).status_code == 200
         left = t.get(f"{OBJECTS}{mine.id}/", headers=a.headers).json()["objects"]
         assert [o["modified"] for o in left] == [f"{mine.document.stamp.day}T00:00:00.000Z"]
@@ -383,7 +383,7 @@ def test_revoked_members_and_old_tokens_are_shut_out_and_rotation_keeps_ownershi
         now = Lab("a", fresh, "new-token")
         assert post(t, now, a.signed(1))["success_count"] == 0  # the retired key signs nothing new
         back = answer_release(a.id, mine.id, "retraction", "error")
-        assert post(t, now, [wire.sign(o, fresh) for o in wire.objects(mine, back)])["failure_count"] == 0
+        assert post(t, now, sealed(wire.objects(mine, back), fresh, a.key))["failure_count"] == 0
         shown = t.get("/hub/keys/", headers=now.headers).json()["members"]
         assert [a.id, wire.key_id(fresh.public_key())] in [[k["key"] for k in m["keys"]] for m in shown]
 

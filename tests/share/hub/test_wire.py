@@ -29,10 +29,10 @@ def everything() -> list[dict[str, object]]:
     networks = tuple(
         door.Network(k, v)  # type: ignore[arg-type]
         for k, v in (
-            ("proxy-pool", "198.51.100.0/24"),
-            ("hosting", "2001:db8::/32"),
-            ("anonymisation", "AS64496"),
-            ("reseller", "203.0.113.0/24"),
+            ("proxy-pool", "192.31.196.0/24"),
+            ("hosting", "2620:4f:8000::/48"),
+            ("anonymisation", "AS112"),
+            ("reseller", "192.175.48.0/24"),
         )
     )
     campaign = replace(CAMPAIGN, techniques=tuple((t, "observed") for t in sorted(vocabulary.TO_ATLAS)))

@@ -197,7 +197,7 @@ def pull(desk: Desk, hub: HubClient, now: float) -> News:
     """Take in what is new, page by page, so that a break loses nothing; retractions and expiry re-open decisions."""
     directory = hub.directory()
     new, refused, retracted, told = 0, [], [], []
-    for checkpoint, good, bad in hub.pull(desk.state().get("checkpoint"), directory):
+    for checkpoint, good, bad in hub.pull(desk.state().get("checkpoint"), directory, today=day_of(now)):
         for p in good:
             r = p.received
             if desk.member in p.owner:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Final
 
 import httpx2
@@ -13,7 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from stillwatch.share.hub.taxii import MEDIA
 from stillwatch.share.net.access import ClientError
+from stillwatch.share.release import undocumented
 from stillwatch.share.tlog import log as tree
+from stillwatch.share.wire import persons
 from stillwatch.share.wire import stix as wire
 from stillwatch.share.wire.vocabulary import constants
 
@@ -40,11 +43,28 @@ class Pulled:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Who signs: ``of`` maps each key's fingerprint to its key and to all fingerprints of the same member."""
+    """Who signs: ``of`` maps each key's fingerprint to its key and to all fingerprints of the same member, ``persons`` to whom that member ever enrolled."""
 
     log: str
     quorum: int
     of: Mapping[str, tuple[Ed25519PublicKey, tuple[str, ...]]]
+    persons: Mapping[str, Mapping[str, wire.Person]] = field(default_factory=dict)
+
+    @property
+    def members(self) -> frozenset[tuple[str, ...]]:
+        """Each member, as all its fingerprints."""
+        return frozenset(every for _, every in self.of.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The log as it was found: the ``note`` to keep, its ``head``, how far more than half of the members cosigned it (0: nowhere), and how many of them ever did."""
+
+    note: str
+    head: tree.Checkpoint
+    majority: int
+    cosigned: int
+    members: int
 
 
 @dataclass(slots=True)
@@ -82,9 +102,10 @@ class HubClient:
         return answer
 
     def directory(self) -> Directory:
-        """The keys of all members; each key is checked against its fingerprint."""
+        """The keys of all members and their persons; each key is checked against its fingerprint, each statement on persons against its signatures."""
         told = self._ask("GET", "/hub/keys/").json()
         of: dict[str, tuple[Ed25519PublicKey, tuple[str, ...]]] = {}
+        people: dict[str, Mapping[str, wire.Person]] = {}
         for member in told["members"]:
             every = tuple(str(k["key"]) for k in member["keys"])
             for k in member["keys"]:
@@ -92,7 +113,41 @@ class HubClient:
                 if wire.key_id(public) != k["key"]:
                     raise ClientError(f"{self.url}: the hub shows a key under a fingerprint that is not its own: {k['key']}")
                 of[k["key"]] = (public, every)
-        return Directory(str(told["log"]), int(told["quorum"]), of)
+            try:
+                # Somebody who was removed approved what he approved: to a reader he stays what he was.
+                everybody = persons.fold(member.get("persons", ()), {k: of[k][0] for k in every})
+            except wire.WireError as error:
+                raise ClientError(f"{self.url}: the hub shows persons whom the member {every[:1]} did not enrol: {error}") from None
+            people |= {key: {k: s.person for k, s in everybody.items()} for key in every}
+        return Directory(str(told["log"]), int(told["quorum"]), of, people)
+
+    def state_persons(self, statements: Sequence[Mapping[str, Any]]) -> int:
+        """Send statements on the member's own persons, countersigned; those that the hub has are passed over."""
+        return int(self._ask("POST", "/hub/persons/", json={"statements": list(statements)}).json()["taken"])
+
+    def log_ledger(self, n: int, head: str) -> None:
+        """Have the hub log the head of the member's ledger."""
+        self._ask("POST", "/hub/ledger/", json={"n": n, "head": head})
+
+    def ended(self, after: int) -> list[tuple[str, int]]:
+        """(id, entry of the log) of what owners deleted without revoking it; the log's entry must name the id.
+
+        Raises:
+            LogError: it does not.
+        """
+        out: list[tuple[str, int]] = []
+        while rows := self._ask("GET", "/hub/ended/", params={"after": after}).json()["ended"]:
+            size = tree.read_checkpoint(self._ask("GET", "/log/checkpoint/").text).size
+            shown: dict[int, dict[str, Any]] = {}
+            for r in rows:
+                ident, number = str(r["id"]), int(r["number"])
+                if number not in shown:
+                    shown[number] = json.loads(self.entry_of(number, size))
+                if shown[number].get("kind") != "deletion":
+                    raise tree.LogError(f"the hub says that {ident} was deleted, and entry {number} of its log does not")
+                out.append((ident, number))
+            after = int(rows[-1]["number"])
+        return out
 
     def push(self, objects: Sequence[Mapping[str, Any]]) -> Pushed:
         """Send signed objects; sending them twice does no harm."""
@@ -106,14 +161,22 @@ class HubClient:
         return Pushed(stored, tuple(failures))
 
     def pull(
-        self, added_after: str | None, directory: Directory, limit: int = 1000
+        self,
+        added_after: str | None,
+        directory: Directory,
+        limit: int = 1000,
+        *,
+        today: date,
+        known: Callable[[str], Mapping[str, Any] | None] = lambda _: None,
     ) -> Iterator[tuple[str, list[Pulled], list[tuple[str, str]]]]:
         """Pages of what was added: (checkpoint to go on from, objects that hold, ids of those that do not and why).
 
         Args:
             added_after: the checkpoint of an earlier pull, None for everything.
+            today: the reader's day, for the rules that a document decides.
+            known: the campaign object of an id that earlier pulls brought, None where there is none.
         """
-        following = None
+        following, campaigns = None, dict[str, wire.Received]()
         while True:
             query: dict[str, Any] = {"limit": limit, "match[version]": "all"}
             query |= {"added_after": added_after} if added_after else {}
@@ -123,7 +186,7 @@ class HubClient:
             good, bad = [], []
             for o in told.get("objects", ()):
                 try:
-                    found = self._check(o, directory)
+                    found = self._check(o, directory, today, campaigns, known)
                 except wire.WireError as error:
                     bad.append((str(o.get("id", "none"))[:200], str(error)))
                     continue
@@ -135,49 +198,92 @@ class HubClient:
             if not told.get("more"):
                 return
 
-    def _check(self, o: dict[str, Any], directory: Directory) -> Pulled | None:
+    @staticmethod
+    def _check(
+        o: dict[str, Any],
+        directory: Directory,
+        today: date,
+        campaigns: dict[str, wire.Received],
+        known: Callable[[str], Mapping[str, Any] | None],
+    ) -> Pulled | None:
+        """What the hub must have asked is asked again: a hub may be bad."""
         constant = constants().get(str(o.get("id")))
         if constant is not None or o.get("type") == "identity":
-            known = constant or next((i for i in map(wire.identity, directory.of) if i["id"] == o.get("id")), None)
-            if o != known:
+            same = constant or next((i for i in map(wire.identity, directory.of) if i["id"] == o.get("id")), None)
+            if o != same:
                 raise wire.WireError("an object that must be the same everywhere is not")
             return None
         signer = wire.signer(o)
         if signer not in directory.of:
             raise wire.WireError("signed with a key that no member has")
         public, every = directory.of[signer]
-        return Pulled(wire.examine(o, public, every), o, every)
+        got = wire.examine(o, public, every)
+        wire.check_approvals(got, directory.persons.get(signer, {}))
+        for release in (got.release, got.retraction):
+            for r in undocumented(release.document, today) if release is not None else ():
+                raise wire.WireError(f"{r.rule}: {r.reason}")
+        if got.type == "campaign":
+            campaigns[got.id] = got
+        elif got.release is None:
+            if got.about not in campaigns and (told := known(got.about)) is not None:
+                campaigns[got.about] = wire.examine(dict(told))
+            about = campaigns.get(got.about)
+            if about is None:
+                raise wire.WireError("it belongs to a campaign that is not here")
+            if about.by not in every or not wire.stands_in(got, about):
+                raise wire.WireError("it does not stand in the document of its campaign")
+        return Pulled(got, o, every)
 
     # The log
 
-    def watch(self, seen: str | None, log_key: str, key: Ed25519PrivateKey | None, now: int) -> tuple[str, tree.Checkpoint]:
-        """Check that the log still begins with what was seen before; cosign its head.
+    def watch(self, seen: str | None, directory: Directory, key: Ed25519PrivateKey | None, now: int) -> Watched:
+        """Check that the log still begins with what was seen before and with what other members cosigned; cosign its head.
 
         Args:
             seen: the checkpoint that was checked last, None for the first time.
-            log_key: the log's verifier key, as it was first seen.
+            directory: with the log's verifier key as it was first seen, and the members.
             key: signs as a witness; None only looks.
 
-        Returns:
-            (the note to keep, its checkpoint).
-
         Raises:
-            LogError: history was rewritten, or the head is not signed by the log.
+            SplitView: history was rewritten, or another member was shown another one; holds both signed heads.
+            LogError: the head is not signed by the log.
         """
-        origin, public = read_verifier(log_key)
+        origin, public = read_verifier(directory.log)
         note = self._ask("GET", "/log/checkpoint/").text
         head = tree.verify_note(note, origin, public)
         tiles = tree.Tiles(lambda path: self._ask("GET", f"/log/{path}/").content, head.size)
+        if tree.root(head.size, tiles.get) != head.root:
+            raise tree.LogError("the tiles do not make the head that was signed")
         if seen is not None:
             old = tree.verify_note(seen, origin, public)
-            proof = [] if old.size in (0, head.size) or old.size > head.size else tree.consistency(old.size, head.size, tiles.get)
-            tree.verify_consistency(old.size, head.size, proof, old.root, head.root)
-        elif tree.root(head.size, tiles.get) != head.root:
-            raise tree.LogError("the tiles do not make the head that was signed")
+            try:
+                proof = [] if old.size in (0, head.size) or old.size > head.size else tree.consistency(old.size, head.size, tiles.get)
+                tree.verify_consistency(old.size, head.size, proof, old.root, head.root)
+            except tree.LogError as error:
+                raise tree.SplitView(str(error), (seen, note)) from None
+        sizes = self._cosigned(directory, head, note, tiles)
         if key is not None:
             line = tree.cosign(head.text, wire.key_id(key.public_key()), key, now)
             self._ask("POST", "/log/checkpoint/", content=(note + line).encode(), headers={"Content-Type": "text/plain; charset=utf-8"})
-        return note, head
+            mine = next((m for m in directory.members if wire.key_id(key.public_key()) in m), None)
+            if mine is not None:
+                sizes[mine] = head.size
+        return Watched(note, head, tree.majority(list(sizes.values()), len(directory.members)), len(sizes), len(directory.members))
+
+    def _cosigned(self, directory: Directory, head: tree.Checkpoint, note: str, tiles: tree.Tiles) -> dict[tuple[str, ...], int]:
+        """How far each member's cosignature reaches; one that signs another tree is a split view."""
+        origin, public = read_verifier(directory.log)
+        known = {k: p for k, (p, _) in directory.of.items()}
+        sizes: dict[tuple[str, ...], int] = {}
+        for told in self._ask("GET", "/log/cosigned/").json()["notes"]:
+            other = tree.verify_note(told, origin, public)
+            for who in tree.witnesses(told, known):
+                if other.size > head.size or tree.root(other.size, tiles.get) != other.root:
+                    shown = f"member {who} was shown a tree of {other.size} entries that is not this one: the hub shows its members different logs"
+                    raise tree.SplitView(shown, (told, note))
+                every = directory.of[who][1]
+                sizes[every] = max(sizes.get(every, 0), other.size)
+        return sizes
 
     def entry_of(self, number: int, size: int) -> bytes:
         """An entry of the log."""

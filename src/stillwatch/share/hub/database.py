@@ -6,6 +6,7 @@ misses one.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,10 +22,26 @@ import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy.engine import Connection, Engine
 
-from stillwatch.share.hub.tables import collections, cosignatures, keys, log, members, metadata, nodes, objects, rights, settings, status
+from stillwatch.share.hub.tables import (
+    collections,
+    cosignatures,
+    ids,
+    keys,
+    log,
+    members,
+    metadata,
+    nodes,
+    objects,
+    rights,
+    settings,
+    statements,
+    status,
+)
 from stillwatch.share.hub.taxii import Wanted
 from stillwatch.share.net.access import hashed
 from stillwatch.share.tlog import log as tree
+from stillwatch.share.wire import persons as people
+from stillwatch.share.wire import stix as wire
 from stillwatch.share.wire.stix import key_id
 from stillwatch.share.wire.vocabulary import constants
 
@@ -32,7 +49,7 @@ from stillwatch.share.wire.vocabulary import constants
 _WRITER: Final = 0x5711_1A7C
 DAY: Final = 86_400_000_000
 #: The newest migration; a test holds it to the files.
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 #: Expiry of objects that say nothing about anybody.
 FOREVER: Final = "9999-12-31"
 
@@ -65,6 +82,7 @@ class Incoming:
     about: str
     expires: str
     body: bytes
+    got: wire.Received | None = None  # None for what is the same everywhere
 
 
 def open_database(url: str) -> Engine:
@@ -179,14 +197,15 @@ class Database:
 
     # The log
 
-    def record(self, c: Connection, kind: str, detail: Mapping[str, Any], now: int) -> int:
+    def record(self, c: Connection, kind: str, detail: Mapping[str, Any], now: int, told: Mapping[str, str] | None = None) -> int:
         """Append an entry within the caller's transaction; returns its number.
 
-        The entry holds the kind, the time and a salted digest of the detail, so that members can watch the log without reading one another's business.
+        The entry holds the kind, the time and a salted digest of the detail, so that members can watch the log without reading one another's business;
+        ``told`` is what all of them may read.
         """
         size = self.log_size(c)
         salt, body = os.urandom(16), rfc8785.dumps(dict(detail))
-        entry = rfc8785.dumps({"at": now // 1_000_000, "detail": sha256(salt + body).hexdigest(), "kind": kind})
+        entry = rfc8785.dumps({**(told or {}), "at": now // 1_000_000, "detail": sha256(salt + body).hexdigest(), "kind": kind})
         c.execute(log.insert().values(number=size, entry=entry, salt=salt, detail=body))
         made = tree.appended(size, tree.leaf_hash(entry), lambda level, number: self.node(c, level, number))
         c.execute(nodes.insert(), [{"level": level, "number": number, "hash": h} for level, number, h in made])
@@ -279,6 +298,45 @@ class Database:
         """Rows id, member, public, enrolled, retired."""
         return list(c.execute(sa.select(keys).order_by(keys.c.enrolled, keys.c.id)))
 
+    # Persons of members
+
+    def state_persons(self, c: Connection, member: Member, given: Sequence[Mapping[str, Any]], now: int) -> int:
+        """Take statements on a member's persons; those that are there already are passed over.  Returns how many were new.
+
+        Raises:
+            WireError: one is not in order.
+        """
+        have = self.statements(c, member.name)
+        new = [g for g in given if g not in have]
+        everybody = people.fold([*have, *new], self._former(c, member.name))
+        for n, told in enumerate(new, len(have)):
+            c.execute(statements.insert().values(member=member.name, number=n, body=rfc8785.dumps(dict(told))))
+            said = told["statement"]
+            detail = {
+                "member": member.name,
+                "act": said["act"],
+                "person": wire.key_id_of(said["public_key"]),
+                "roles": said["roles"],
+                "by": said["by"],
+            }
+            self.record(c, "person", detail, now)
+        return len(new) if everybody else 0
+
+    def _former(self, c: Connection, member: str) -> dict[str, Ed25519PublicKey]:
+        rows = c.execute(sa.select(keys.c.id, keys.c.public).where(keys.c.member == member))
+        return {r.id: Ed25519PublicKey.from_public_bytes(r.public) for r in rows}
+
+    @staticmethod
+    def statements(c: Connection, member: str) -> list[dict[str, Any]]:
+        """What a member has stated on its persons, in order."""
+        rows = c.execute(sa.select(statements.c.body).where(statements.c.member == member).order_by(statements.c.number))
+        return [json.loads(r.body) for r in rows]
+
+    def persons(self, c: Connection, member: str) -> dict[str, wire.Person]:
+        """Those of a member who are enrolled now, by fingerprint."""
+        everybody = people.fold(self.statements(c, member), self._former(c, member))
+        return {k: s.person for k, s in everybody.items() if s.removed is None}
+
     # Collections and objects
 
     def collection(self, c: Connection, named: str) -> Any | None:
@@ -298,15 +356,17 @@ class Database:
 
     def add(self, c: Connection, collection: str, member: Member, incoming: Sequence[Incoming], now: int) -> list[str]:
         """Store objects; returns for each "" or why it was refused."""
-        ids = sorted({i.id for i in incoming})
+        names = sorted({i.id for i in incoming})
         known: dict[str, list[Any]] = {}
-        for start in range(0, len(ids), 500):
-            some = ids[start : start + 500]
+        past: dict[str, Any] = {}
+        for start in range(0, len(names), 500):
+            some = names[start : start + 500]
             query = sa.select(
                 objects.c.seq, objects.c.id, objects.c.at, objects.c.member, objects.c.digest, objects.c.is_first, objects.c.is_last
             )
             for row in c.execute(query.where(objects.c.collection == collection, objects.c.id.in_(some))):
                 known.setdefault(row.id, []).append(row)
+            past |= {r.id: r for r in c.execute(sa.select(ids).where(ids.c.collection == collection, ids.c.id.in_(some)))}
         last_added = int(c.execute(sa.select(collections.c.last_added).where(collections.c.id == collection)).scalar_one())
         out: list[str] = []
         rows: list[dict[str, Any]] = []
@@ -318,8 +378,15 @@ class Database:
             if same and same[0] == digest:
                 out.append("")
                 continue
-            if any(b.member != member.name for b in before):
+            was = past.get(i.id)
+            if was is not None and was.member != member.name:
                 out.append("another member owns this id; only its owner may add versions")
+                continue
+            if was is not None and was.ended:
+                out.append(f"it was {was.ended}, and stays so: its id is not given again")
+                continue
+            if was is not None and i.at < was.at and not same:
+                out.append("a newer version of it was stored before; versions only go forward")
                 continue
             if same:
                 out.append("this version is stored with another content; give it a newer modified time")
@@ -339,10 +406,56 @@ class Database:
             if known.get(ident):
                 this = (objects.c.collection == collection) & (objects.c.id == ident)
                 c.execute(objects.update().where(this).values(is_first=objects.c.at == min(times), is_last=objects.c.at == max(times)))
+        self._keep_ids(c, collection, member.name, [i for i, why in zip(incoming, out, strict=True) if not why], past)
         if rows:
             c.execute(objects.insert(), rows)
             c.execute(collections.update().where(collections.c.id == collection).values(last_added=last_added))
         return out
+
+    @staticmethod
+    def _keep_ids(c: Connection, collection: str, member: str, stored: Sequence[Incoming], past: Mapping[str, Any]) -> None:
+        """Remember the highest version of each id, and that it was revoked."""
+        last: dict[str, Incoming] = {}
+        for i in stored:
+            if i.id not in last or i.at > last[i.id].at:
+                last[i.id] = i
+        new, changed = [], []
+        for i in last.values():
+            row = {"at": i.at, "ended": "revoked" if i.got is not None and i.got.revoked else "", "number": 0}
+            if i.id not in past:
+                new.append(row | {"collection": collection, "id": i.id, "member": member})
+            elif i.at > past[i.id].at:
+                changed.append(row | {"this": i.id})
+        if new:
+            c.execute(ids.insert(), new)
+        if changed:
+            this = (ids.c.collection == collection) & (ids.c.id == sa.bindparam("this"))
+            c.execute(ids.update().where(this).values({n: sa.bindparam(n) for n in ("at", "ended", "number")}), changed)
+
+    def stored(self, c: Connection, collection: str, names: Sequence[str]) -> set[tuple[str, str]]:
+        """(id, digest) of all versions of these ids that are there."""
+        t, found = objects.c, set()
+        for start in range(0, len(names), 500):
+            query = sa.select(t.id, t.digest).where(t.collection == collection, t.id.in_(names[start : start + 500]))
+            found |= {(r.id, r.digest) for r in c.execute(query)}
+        return found
+
+    def campaigns(self, c: Connection, collection: str, names: Sequence[str]) -> dict[str, tuple[str, str, bytes]]:
+        """Owner, what became of it ("" while it lives) and newest version of campaigns, by id; also of those that are gone, without a body."""
+        out: dict[str, tuple[str, str, bytes]] = {}
+        for start in range(0, len(names), 500):
+            some = names[start : start + 500]
+            joined = ids.outerjoin(objects, (objects.c.collection == ids.c.collection) & (objects.c.id == ids.c.id) & objects.c.is_last)
+            query = sa.select(ids.c.id, ids.c.member, ids.c.ended, objects.c.body).select_from(joined)
+            for r in c.execute(query.where(ids.c.collection == collection, ids.c.id.in_(some))):
+                out[r.id] = (r.member, r.ended or ("" if r.body is not None else "expired"), r.body or b"")
+        return out
+
+    def released(self, c: Connection, collection: str, member: str, kind: str, since: int) -> int:
+        """How many objects of a type a member has that were added after ``since`` and are not over."""
+        t = objects.c
+        mine = (t.collection == collection) & (t.member == member) & (t.type == kind) & t.is_last & (t.added > since)
+        return int(c.execute(sa.select(sa.func.count()).where(mine)).scalar_one())
 
     def page(self, c: Connection, collection: str, w: Wanted, today: str, *, bodies: bool) -> list[Any]:
         """Up to ``limit`` + 1 rows in the order they were added: seq, id, version, added, and body if asked."""
@@ -382,6 +495,27 @@ class Database:
             c.execute(objects.update().where(this).values(is_first=t.at == min(times), is_last=t.at == max(times)))
         return count
 
+    def end(self, c: Connection, collection: str, ident: str, member: str, now: int) -> int:
+        """Delete an object of a member's own for good, and with a campaign the member's objects that belong to it; leaves a tombstone for each.
+
+        Returns:
+            The entry of the log that tells of it; its text names the id, so that readers can look it up.
+        """
+        t = objects.c
+        mine = (t.collection == collection) & (t.member == member) & ((t.id == ident) | (t.about == ident))
+        names = sorted({ident, *(r.id for r in c.execute(sa.select(t.id).where(mine)))})
+        c.execute(objects.delete().where(mine))
+        number = self.record(c, "deletion", {"member": member, "collection": collection, "ids": names}, now, {"id": ident})
+        for start in range(0, len(names), 500):
+            these = (ids.c.collection == collection) & ids.c.id.in_(names[start : start + 500]) & (ids.c.member == member)
+            c.execute(ids.update().where(these).values(ended="deleted", number=number))
+        return number
+
+    def ended(self, c: Connection, collections_: Sequence[str], after: int) -> list[Any]:
+        """Tombstones: rows id, number of what was deleted with an entry after ``after``."""
+        query = sa.select(ids.c.id, ids.c.number).where(ids.c.collection.in_(collections_), ids.c.ended == "deleted", ids.c.number > after)
+        return list(c.execute(query.order_by(ids.c.number, ids.c.id).limit(1000)))
+
     def save_status(self, c: Connection, ident: str, member: str, body: bytes, now: int) -> None:
         """Keep a status for a day."""
         c.execute(status.delete().where(status.c.at < now - DAY))
@@ -396,15 +530,30 @@ class Database:
 
     def sweep(self, c: Connection, today: str, now: int) -> int:
         """Delete what has expired; returns how many objects."""
+        gone = [(r.collection, r.id) for r in c.execute(sa.select(objects.c.collection, objects.c.id).where(objects.c.expires < today))]
         count = c.execute(objects.delete().where(objects.c.expires < today)).rowcount
         if count:
-            self.record(c, "expired", {"objects": count, "before": today}, now)
+            number = self.record(c, "expired", {"objects": count, "before": today}, now)
+            this = (ids.c.collection == sa.bindparam("where")) & (ids.c.id == sa.bindparam("this")) & (ids.c.ended == "")
+            c.execute(
+                ids.update().where(this).values(ended="expired", number=number), [{"where": w, "this": i} for w, i in sorted(set(gone))]
+            )
         return count
 
     def cosign(self, c: Connection, size: int, member: str, line: str) -> None:
         """Keep a witness's line on the checkpoint of this size."""
         c.execute(cosignatures.delete().where(cosignatures.c.size == size, cosignatures.c.member == member))
         c.execute(cosignatures.insert().values(size=size, member=member, line=line))
+
+    @staticmethod
+    def newest_cosignatures(c: Connection) -> list[tuple[int, str]]:
+        """(size, line) of the largest tree that each member cosigned."""
+        t = cosignatures.c
+        newest = sa.select(t.member, sa.func.max(t.size).label("size")).group_by(t.member).subquery()
+        rows = c.execute(
+            sa.select(t.size, t.line).join(newest, (newest.c.member == t.member) & (newest.c.size == t.size)).order_by(t.member)
+        )
+        return [(int(r.size), r.line) for r in rows]
 
     def witnessed(self, c: Connection) -> tuple[int, list[str]]:
         """The largest size that anybody cosigned, with the lines; (0, []) for none."""

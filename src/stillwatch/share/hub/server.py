@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 import anyio
 import anyio.to_thread
-import rfc8785
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -29,13 +29,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from stillwatch.share.hub import quorum, taxii
-from stillwatch.share.hub.database import Database, Incoming, Member, constant_incoming
+from stillwatch.share.hub import contribution, quorum, taxii
+from stillwatch.share.hub.database import Database, Incoming, Member
 from stillwatch.share.hub.taxii import MEDIA, Refused, Wanted
 from stillwatch.share.net.access import Bucket, read_authorization
 from stillwatch.share.tlog import log as tree
 from stillwatch.share.wire import stix as wire
-from stillwatch.share.wire.vocabulary import constants
 
 Clock = Callable[[], float]
 T = TypeVar("T")
@@ -53,6 +52,7 @@ class Limits:
     requests: float = 50.0  # a second, in the long run
     burst: float = 500.0
     tokens_a_day: int = 100_000
+    caps: contribution.Caps = contribution.Caps()  # noqa: RUF009 - frozen
     quorum: int = 2  # owners that must have sent a tag before anybody is told
 
 
@@ -94,12 +94,16 @@ class Hub:
             self._route("/api/collections/{collection}/objects/{object}/", self._get_object, delete=self._delete_object),
             self._route("/api/collections/{collection}/objects/{object}/versions/", self._versions),
             self._route("/hub/keys/", self._keys),
+            self._route("/hub/persons/", None, post=self._post_persons),
+            self._route("/hub/ledger/", None, post=self._post_ledger),
+            self._route("/hub/ended/", self._ended),
             self._route("/hub/tokens/", None, post=self._post_tokens),
             self._route("/hub/tokens/withdraw/", None, post=self._withdraw_tokens),
             self._route("/hub/answers/", self._answers),
             self._route("/hub/metrics/", self._metrics),
             self._route("/hub/health/", self._health),
             self._route("/log/checkpoint/", self._checkpoint, post=self._cosign),
+            self._route("/log/cosigned/", self._cosigned),
             self._route("/log/mine/", self._mine),
             self._route("/log/tile/{rest:path}/", self._tile),
             self._route("/{rest:path}", self._nothing),
@@ -249,8 +253,7 @@ class Hub:
     ) -> tuple[list[Any], str | None, int]:
         """(rows, next, 0 or 1 whether the object is there at all)."""
         collection = await self._known(request, member, "read")
-        query = request.query_params.multi_items()
-        w = taxii.wanted(query, self.db.paging_key, request.url.path)
+        asked = w = taxii.wanted(request.query_params.multi_items(), self.db.paging_key, request.url.path)
         if ident:
             w = Wanted((ident,), (), w.spec, ("all",) if all_versions else w.versions, w.at, w.added_after, w.after, w.limit)
 
@@ -262,7 +265,7 @@ class Hub:
         more = None
         if len(rows) > w.limit:
             rows = rows[: w.limit]
-            more = taxii.next_token(rows[-1].seq, self.db.paging_key, taxii.filters_of(query, request.url.path))
+            more = taxii.next_token(rows[-1].seq, self.db.paging_key, request.url.path, asked)
         if rows and request.method != "HEAD":
             detail = {
                 "member": member.name,
@@ -304,66 +307,33 @@ class Hub:
         body = await self._body(request)
         given = _objects(body)
 
-        results, taken = await anyio.to_thread.run_sync(self._examine, given, member)
+        today = date.fromisoformat(self._today())
+        examined = await anyio.to_thread.run_sync(lambda: [_examined(o, member, today) for o in given])
         ident = str(uuid4())
 
         def store(c: sa.Connection, now: int) -> bytes:
-            said = self.db.add(c, collection.id, member, taken, now)
+            taken = [i for _, _, i in examined if isinstance(i, Incoming)]
+            said = contribution.take_in(self.db, c, collection.id, member, taken, self.limits.caps, today, now)
             reasons = iter(said)
-            final = [(i, v, why if why is not None else next(reasons)) for i, v, why in results]
+            final = [(i, v, next(reasons) if isinstance(got, Incoming) else got) for i, v, got in examined]
             answer = json.dumps(taxii.status_body(ident, now, final)).encode()
             self.db.save_status(c, ident, member.name, answer, now)
-            stored = [t for t, why in zip(taken, said, strict=True) if not why]
+            stored = [[t.id, t.version, sha256(t.body).hexdigest()] for t, why in zip(taken, said, strict=True) if not why]
             detail = {
                 "member": member.name,
                 "collection": collection.alias,
                 "status": ident,
-                "stored": [[t.id, t.version, sha256(t.body).hexdigest()] for t in stored],
+                "stored": stored,
                 "refused": [[i[:100], why[:200]] for i, _, why in final if why][:1000],
             }
-            self.db.record(c, "contribution", detail, now)
+            # What was stored is known to all members; who stored it, and what was refused, is not.
+            self.db.record(c, "contribution", detail, now, {"objects": tree.digests_root([d for _, _, d in stored])})
             self._stored.inc(len(stored))
             self._refused.inc(len(final) - len(stored))
             return answer
 
         answer = await self._write(store)
         return Response(answer, 202, media_type=MEDIA)
-
-    def _examine(self, given: list[Any], member: Member) -> tuple[list[tuple[str, str, str | None]], list[Incoming]]:
-        """(id, version and why it is refused, None where it is taken, for each object; those that are taken)."""
-        results: list[tuple[str, str, str | None]] = []
-        taken = []
-        for o in given:
-            named = (
-                (str(o.get("id", "none"))[:200], str(o.get("modified", o.get("created", "none")))[:40])
-                if isinstance(o, dict)
-                else ("none", "none")
-            )
-            try:
-                if not isinstance(o, dict):
-                    raise wire.WireError("not an object")
-                taken.append(self._incoming(o, member))
-                results.append((*named, None))
-            except wire.WireError as error:
-                results.append((*named, str(error)))
-        return results, taken
-
-    def _incoming(self, o: dict[str, Any], member: Member) -> Incoming:
-        ident = o.get("id")
-        known = constants().get(ident) if isinstance(ident, str) else None
-        if known is None and o.get("type") == "identity":
-            known = next((i for i in map(wire.identity, member.keys) if i["id"] == ident), None)
-        if known is not None:
-            if o != known:
-                raise wire.WireError("this object is the same everywhere and may not be changed")
-            return constant_incoming(known)
-        public = member.publics.get(wire.signer(o))
-        if public is None:
-            raise wire.WireError("not signed with a key that you have enrolled here; release it with stillwatch release approve")
-        got = wire.examine(o, public, member.all_keys)
-        if got.valid_until < self._today():
-            raise wire.WireError("it has expired")
-        return Incoming(got.id, got.type, got.version, taxii.micros(got.version), got.about, got.valid_until, rfc8785.dumps(o))
 
     async def _delete_object(self, request: Request, member: Member) -> Response:
         collection = await self._known(request, member, "both")
@@ -378,7 +348,11 @@ class Hub:
             if owner != member.name:
                 raise Refused(403, "Forbidden", "Only its owner may delete an object.")
             count = self.db.delete(c, collection.id, ident, Wanted(spec=w.spec, versions=versions, at=w.at))
-            self.db.record(c, "deletion", {"member": member.name, "collection": collection.alias, "id": ident, "versions": count}, now)
+            if self.db.owner_of(c, collection.id, ident, self._today()) is None:
+                self.db.end(c, collection.id, ident, member.name, now)
+            else:
+                detail = {"member": member.name, "collection": collection.alias, "id": ident, "versions": count}
+                self.db.record(c, "versions-deleted", detail, now)
 
         await self._write(work)
         return Response(b"", 200, media_type=MEDIA)
@@ -394,14 +368,62 @@ class Hub:
         def row(k: Any) -> dict[str, object]:
             return {"key": k.id, "public": k.public.hex(), "retired": k.retired is not None, "since": k.enrolled // 1_000_000}
 
-        by_member: dict[str, list[dict[str, object]]] = {}
-        for k in await self._read(self.db.all_keys):
-            by_member.setdefault(k.member, []).append(row(k))
+        def work(c: sa.Connection) -> tuple[dict[str, list[dict[str, object]]], dict[str, list[dict[str, Any]]]]:
+            by_member: dict[str, list[dict[str, object]]] = {}
+            for k in self.db.all_keys(c):
+                by_member.setdefault(k.member, []).append(row(k))
+            return by_member, {name: self.db.statements(c, name) for name in by_member}
+
+        by_member, stated = await self._read(work)
         log_key = tree.verifier_key(self.origin, self.key.public_key())
         # Members are known to one another by their keys alone.
         return _json(
-            {"log": log_key, "quorum": self.limits.quorum, "members": [{"keys": ks} for _, ks in sorted(by_member.items())]}, _JSON
+            {
+                "log": log_key,
+                "quorum": self.limits.quorum,
+                "members": [{"keys": ks, "persons": stated[n]} for n, ks in sorted(by_member.items())],
+            },
+            _JSON,
         )
+
+    async def _post_persons(self, request: Request, member: Member) -> Response:
+        """Statements on the caller's persons, in order; those that are there already are passed over."""
+        body = _loads(await self._body(request))
+        given = body.get("statements") if isinstance(body, dict) else None
+        if not isinstance(given, list) or len(given) > 1000 or not all(isinstance(g, dict) for g in given):
+            raise Refused(422, "Unprocessable", "statements must be a list of at most 1,000 statements.")
+
+        def work(c: sa.Connection, now: int) -> int:
+            try:
+                return self.db.state_persons(c, member, given, now)
+            except wire.WireError as error:
+                raise Refused(422, "Unprocessable", f"{error}.") from None
+
+        return _json({"taken": await self._write(work)}, _JSON)
+
+    async def _post_ledger(self, request: Request, member: Member) -> Response:
+        """The head of a member's ledger, for the log: a ledger that is cut off later no longer fits."""
+        body = _loads(await self._body(request))
+        n, head = (body.get("n"), body.get("head")) if isinstance(body, dict) else (None, None)
+        if (
+            not isinstance(n, int)
+            or isinstance(n, bool)
+            or not 0 < n < 1 << 53
+            or not isinstance(head, str)
+            or not re.fullmatch("[0-9a-f]{64}", head)
+        ):
+            raise Refused(422, "Unprocessable", "Send n, the ledger's length, and head, the digest of its last entry.")
+        await self._write(lambda c, now: self.db.record(c, "ledger-head", {"member": member.name, "n": n, "head": head}, now))
+        return _json({}, _JSON)
+
+    async def _ended(self, request: Request, member: Member) -> Response:
+        """What owners deleted without revoking it, with the log's entry that says so."""
+        after = request.query_params.get("after", "-1")
+        if not re.fullmatch("-1|[0-9]{1,15}", after, re.ASCII):
+            raise Refused(400, "Bad parameter", "after must be a whole number.")
+        mine = [name for name, (can_read, _) in member.rights.items() if can_read]
+        rows = await self._read(lambda c: self.db.ended(c, mine, int(after)))
+        return _json({"ended": [{"id": r.id, "number": r.number} for r in rows]}, _JSON)
 
     async def _post_tokens(self, request: Request, member: Member) -> Response:
         body = _loads(await self._body(request))
@@ -479,6 +501,18 @@ class Hub:
         await self._write(work)
         return Response(b"", 200, media_type=_JSON)
 
+    async def _cosigned(self, request: Request, member: Member) -> Response:
+        """The newest head that each member cosigned, as a note with its line, so that members hold their views against one another's."""
+
+        def work(c: sa.Connection) -> list[str]:
+            notes = []
+            for size, line in self.db.newest_cosignatures(c):
+                text = tree.checkpoint_text(self.origin, size, tree.root(size, lambda level, number: self.db.node(c, level, number)))
+                notes.append(text + "\n" + tree.sign_note(text, self.origin, self.key) + line)
+            return notes
+
+        return _json({"notes": await self._read(work)}, _JSON)
+
     async def _mine(self, request: Request, member: Member) -> Response:
         """The caller's own entries in full, so that it can check what the log says of it."""
         after = request.query_params.get("after", "-1")
@@ -545,6 +579,17 @@ def _dates(rows: list[Any]) -> dict[str, str]:
     if not rows:
         return {}
     return {"X-TAXII-Date-Added-First": taxii.time_text(rows[0].added), "X-TAXII-Date-Added-Last": taxii.time_text(rows[-1].added)}
+
+
+def _examined(o: Any, member: Member, today: date) -> tuple[str, str, Incoming | str]:
+    """(id, version, the object or why it is refused)."""
+    named = (
+        (str(o.get("id", "none"))[:200], str(o.get("modified", o.get("created", "none")))[:40]) if isinstance(o, dict) else ("none", "none")
+    )
+    try:
+        return (*named, contribution.examine(o, member, today))
+    except wire.WireError as error:
+        return (*named, str(error))
 
 
 def _loads(body: bytes) -> Any:

@@ -68,6 +68,26 @@ objects: Final = Table(
     Index("objects_expiry", "expires"),
     sqlite_autoincrement=True,  # a number is never given twice, also after a deletion
 )
+#: Every id that was ever stored: whose it is and what became of it, also where no version is left.
+ids: Final = Table(
+    "ids",
+    metadata,
+    Column("collection", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("member", String, nullable=False),
+    Column("at", BigInteger, nullable=False),  # the highest version seen, as microseconds
+    Column("ended", String, nullable=False),  # "", revoked, deleted or expired
+    Column("number", BigInteger, nullable=False),  # entry of the log with which it ended; 0 while it lives
+    Index("ids_ended", "collection", "number"),
+)
+#: What members stated on their persons, as signed; who may approve follows from it.
+statements: Final = Table(
+    "statements",
+    metadata,
+    Column("member", String, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+)
 status: Final = Table(
     "status",
     metadata,

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hmac
 import json
 import re
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import Any, Final
 
 MEDIA: Final = "application/taxii+json;version=2.1"
@@ -151,19 +152,21 @@ def wanted(query: Sequence[tuple[str, str]], key: bytes, scope: str, *, versions
     at: list[int] = []
     if versions and lists.get("match[version]"):
         chosen, at = _versions(lists["match[version]"])
-    after = 0
-    if given.get("next"):
-        after = _read_next(given["next"], key, filters_of(query, scope))
-    return Wanted(
+    w = Wanted(
         ids=lists.get("match[id]", ()),
         types=lists.get("match[type]", ()),
         spec=lists.get("match[spec_version]", ()),
         versions=chosen,
         at=tuple(at),
         added_after=added_after,
-        after=after,
         limit=limit,
     )
+    if not given.get("next"):
+        return w
+    told = _read_next(given["next"], key, scope)
+    if any(name in given for name in (*_MATCH, "added_after")) and replace(w, after=told.after, limit=told.limit) != told:
+        raise Refused(400, "Bad parameter", "next was given for other filters; send the same, or next alone.")
+    return replace(told, limit=limit if "limit" in given else told.limit)
 
 
 def _versions(values: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
@@ -176,27 +179,30 @@ def _versions(values: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
         raise Refused(400, "Bad parameter", f"match[version]: {error}; or first, last, all.") from None
 
 
-def filters_of(query: Sequence[tuple[str, str]], scope: str) -> bytes:
-    """What a page token is bound to."""
-    given = dict(query)
-    return sha256(json.dumps([scope, given.get("added_after"), sorted(_lists(given).items())]).encode()).digest()
-
-
 def _lists(given: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(v for v in given[name].split(",") if v) for name in _MATCH if name in given}
 
 
-def next_token(seq: int, key: bytes, filters: bytes) -> str:
-    """An opaque token: where the next page begins, signed together with the filters."""
-    mark = hmac.new(key, seq.to_bytes(8, "big") + filters, "sha256").hexdigest()[:16]
-    return f"{seq:x}-{mark}"
+def next_token(seq: int, key: bytes, scope: str, w: Wanted) -> str:
+    """An opaque token: where the next page begins, and under which filters, signed together with the path.
+
+    It carries the filters itself: clients go on with it alone (3.5 lets them, OpenCTI's connector does).
+    """
+    body = json.dumps([seq, w.ids, w.types, w.spec, w.versions, w.at, w.added_after, w.limit], separators=(",", ":")).encode()
+    told = urlsafe_b64encode(zlib.compress(body)).decode().rstrip("=")
+    return f"{told}.{_mark(key, scope, told)}"
 
 
-def _read_next(token: str, key: bytes, filters: bytes) -> int:
-    found = re.fullmatch(r"([0-9a-f]{1,15})-([0-9a-f]{16})", token, re.ASCII)
-    if not found or not hmac.compare_digest(next_token(int(found[1], 16), key, filters), token):
-        raise Refused(400, "Bad parameter", "next is not one that this server gave for these filters; begin again without it.")
-    return int(found[1], 16)
+def _mark(key: bytes, scope: str, told: str) -> str:
+    return hmac.new(key, f"{scope} {told}".encode(), "sha256").hexdigest()[:32]
+
+
+def _read_next(token: str, key: bytes, scope: str) -> Wanted:
+    told, _, mark = token.rpartition(".")
+    if not told.isascii() or not mark.isascii() or not hmac.compare_digest(_mark(key, scope, told), mark):
+        raise Refused(400, "Bad parameter", "next is not one that this server gave for this address; begin again without it.")
+    seq, ids, types, spec, versions, at, added_after, limit = json.loads(zlib.decompress(urlsafe_b64decode(told + "=" * (-len(told) % 4))))
+    return Wanted(tuple(ids), tuple(types), tuple(spec), tuple(versions), tuple(at), added_after, seq, limit)
 
 
 def envelope(bodies: Sequence[bytes], more: str | None) -> bytes:

@@ -32,7 +32,7 @@ from stillwatch.share.release.document import (
 )
 from stillwatch.share.release.door import Withheld, grounds_of, prepare, scrubbed
 from stillwatch.share.release.policy import KNOWN_BASES, Person, Policy
-from stillwatch.share.release.rules import RULES, Batch, Draft, Fragment, Refusal, Statistic, own_bits, refusals
+from stillwatch.share.release.rules import RULES, Batch, Draft, Fragment, Refusal, Statistic, own_bits, refusals, undocumented
 
 __all__ = [
     "FORMAT",
@@ -75,4 +75,5 @@ __all__ = [
     "schema",
     "scrubbed",
     "to_plain",
+    "undocumented",
 ]

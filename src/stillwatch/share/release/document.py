@@ -31,6 +31,20 @@ LONGEST_DAYS: Final = 180
 MAX_NETWORKS: Final = 64
 MAX_TOKENS: Final = 10_000
 
+#: What is not globally reachable, or names nobody (IANA IPv4 and IPv6 Special-Purpose Address Registries, multicast, reserved; AS numbers likewise).
+_SPECIAL: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
+            "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
+            "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
+        ),
+    )
+)  # fmt: skip
+_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+_SPECIAL_AS: Final = ((0, 0), (23456, 23456), (64496, 131071), (4200000000, 0xFFFFFFFF))
+
 Ground = Literal[
     "false-identity", "payment-fraud", "stolen-key", "region-evasion", "security-control-circumvention", "coordinated-inauthentic-accounts"
 ]
@@ -209,21 +223,27 @@ def check_network(value: str) -> None:
     """An autonomous system's number, or a public network of at least 256 addresses (IPv6: /48 or larger) in its canonical form.
 
     Raises:
-        DocumentError: it is none.
+        DocumentError: it is none, or not on the public internet (IANA's registries of special-purpose addresses and AS numbers).
     """
     if value.startswith("AS"):
-        if int(value[2:]) > 0xFFFFFFFF or value != f"AS{int(value[2:])}":
+        number = int(value[2:])
+        if number > 0xFFFFFFFF or value != f"AS{number}":
             raise DocumentError(f"networks: {value} is no autonomous system's number")
+        if any(first <= number <= last for first, last in _SPECIAL_AS):
+            raise DocumentError(f"networks: {value} is reserved for private use or documentation and names no network on the internet")
         return
     try:
         net = ipaddress.ip_network(value)
     except ValueError as error:
-        raise DocumentError(f"networks: {error}; give a network such as 198.51.100.0/24, or AS64496") from None
+        raise DocumentError(f"networks: {error}; give a network such as 192.31.196.0/24, or AS112") from None
     if str(net) != value:
         raise DocumentError(f"networks: write {net}")
     longest, shortest = (24, 8) if net.version == 4 else (48, 16)
     if not shortest <= net.prefixlen <= longest:
         raise DocumentError(f"networks: {value}: the prefix must be from /{shortest} to /{longest}, so that nobody's own address is named")
+    special = next((n for n in _SPECIAL if n.version == net.version and n.overlaps(net)), None)
+    if special is not None or (net.version == 6 and not _UNICAST.supernet_of(net)):
+        raise DocumentError(f"networks: {value} is not a network of the public internet{f': {special} is not' if special else ''}")
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)

@@ -12,8 +12,8 @@ from datetime import date, timedelta
 from typing import Final
 
 from stillwatch import records
-from stillwatch.share.release.document import LONGEST_DAYS, Ground, Network, Tlp
-from stillwatch.share.release.policy import Policy
+from stillwatch.share.release.document import LONGEST_DAYS, Campaign, Document, Ground, Network, Tlp
+from stillwatch.share.release.policy import KNOWN_BASES, Policy
 from stillwatch.share.release.scan import findings
 
 
@@ -230,6 +230,42 @@ def refusals(draft: Draft, policy: Policy, today: date) -> Sequence[Refusal]:
     """Every rule's word on a draft; empty when it may leave."""
     said = ((r, r.check(draft, policy, today)) for r in RULES)
     return tuple(Refusal(r.id, why, r.reference) for r, why in said if why)
+
+
+#: Days that may pass between the day that a document bears and the day on which a hub first takes it.
+FRESH_DAYS: Final = 7
+
+
+def undocumented(document: Document, today: date, *, fresh: bool = False) -> Sequence[Refusal]:
+    """What the ten rules say of a document alone, to whoever receives it: the hub with its clock and each reader with his; empty where it may stand.
+
+    Rules 2, 3, 5 to 7 and 9 are asked of the evidence at the door, or closed by the schema.  Whether counsel released what rules 1 and 4 leave to counsel is told by
+    the approvals that travel with it.
+
+    Args:
+        document: what was received.
+        today: the receiver's day.
+        fresh: also whether it bears a day close enough to be taken in for the first time.
+    """
+    day, until = date.fromisoformat(document.stamp.day), date.fromisoformat(document.stamp.valid_until)
+    said: list[tuple[str, str]] = []
+    if isinstance(document, Campaign) and not document.grounds and not document.counsel:
+        said.append(("R01", "it names no ground beyond terms of service, and counsel has not released it"))
+    if day > today:
+        said.append(("R08", f"its day is {day}, and today is {today}"))
+    if until < today or (fresh and until <= today):
+        said.append(("R08", f"it expired on {until}"))
+    if fresh and (today - day).days > FRESH_DAYS:
+        said.append(("R08", f"it was prepared on {day}, more than {FRESH_DAYS} days ago: prepare it again"))
+    known = next((g for g in KNOWN_BASES if g.basis == document.stamp.legal_basis), None)
+    if known is not None and day > known.known_until:
+        said.append(("R04", f"{known.basis} is known to hold until {known.known_until}, not on {day}"))
+    elif known is not None and fresh and today > known.known_until:
+        said.append(("R04", f"{known.basis} was known to hold until {known.known_until} and has lapsed"))
+    return tuple(Refusal(rule, why, _BY_ID[rule].reference) for rule, why in said)
+
+
+_BY_ID: Final = {r.id: r for r in RULES}
 
 
 def default_expiry(draft: Draft, policy: Policy, today: date) -> date:

@@ -6,7 +6,7 @@ Sources: RFC 6962 section 2.1 and RFC 9162 sections 2.1.3 to 2.1.4 (proofs); C2S
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -23,6 +23,14 @@ _NOTE, _COSIGNATURE = b"\x01", b"\x04"
 
 class LogError(ValueError):
     """A proof, checkpoint or signature that does not hold, or bytes that are none."""
+
+
+class SplitView(LogError):
+    """Two signed heads of one log that cannot both be true: ``notes`` are the proof, as they were signed."""
+
+    def __init__(self, message: str, notes: tuple[str, str]) -> None:
+        super().__init__(message)
+        self.notes = notes
 
 
 def leaf_hash(entry: bytes) -> bytes:
@@ -209,6 +217,11 @@ def unbundle(data: bytes) -> list[bytes]:
     return out
 
 
+def digests_root(digests: Iterable[str]) -> str:
+    """One digest for a set of digests (hex), whatever their order."""
+    return sha256("".join(sorted(digests)).encode()).hexdigest()
+
+
 class Tiles:
     """Hashes out of fetched tiles.
 
@@ -341,3 +354,9 @@ def witnesses(note: str, known: Mapping[str, Ed25519PublicKey]) -> dict[str, int
             continue
         out[who] = at
     return out
+
+
+def majority(sizes: Sequence[int], members: int) -> int:
+    """The largest size that more than half of the members have cosigned a tree of, or a larger one; 0 for none."""
+    needed = members // 2 + 1
+    return sorted(sizes, reverse=True)[needed - 1] if len(sizes) >= needed else 0

@@ -9,10 +9,12 @@ Approvals: named persons of the producer sign the digest of each document that a
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 from uuid import uuid5
@@ -97,6 +99,11 @@ class Received:
 def key_id(public: Ed25519PublicKey) -> str:
     """The fingerprint by which a key is known: 16 hex digits of the SHA-256 of its 32 bytes."""
     return sha256(public.public_bytes_raw()).hexdigest()[:16]
+
+
+def key_id_of(public: str) -> str:
+    """The fingerprint of a public key in hex."""
+    return sha256(bytes.fromhex(public)).hexdigest()[:16]
 
 
 def identity_of(by: str) -> str:
@@ -238,6 +245,25 @@ def _campaign(release: Release, doc: Campaign, retraction: Release | None) -> li
     for n in doc.networks:
         out += [f.indicator(n.kind, n.value), f.indicates(n.kind, n.value)]
     return out
+
+
+@lru_cache(maxsize=4096)
+def _ids(ident: str, canonical: bytes) -> frozenset[str]:
+    release = reopen(json.loads(canonical))
+    return frozenset(o["id"] for o in objects(release))
+
+
+def stands_in(part: Received, campaign: Received) -> bool:
+    """Whether a derived object is one of those that a campaign's document makes, in the same version."""
+    assert campaign.release is not None
+    same = (part.by, part.tlp, part.valid_until, part.version, part.revoked) == (
+        campaign.by,
+        campaign.tlp,
+        campaign.valid_until,
+        campaign.version,
+        campaign.revoked,
+    )
+    return same and part.id in _ids(campaign.release.id, campaign.release.canonical)
 
 
 def _campaign_object(release: Release, doc: Campaign, retraction: Release | None) -> Object:

@@ -1,0 +1,304 @@
+"""What a patched client, a thief of lab.key or a rival in the alliance sends: the hub asks the rules itself."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import rfc8785
+
+import stillwatch.share.release as door
+from stillwatch.share.hub.contribution import Caps
+from stillwatch.share.hub.taxii import MEDIA
+from stillwatch.share.wire import persons
+from stillwatch.share.wire import stix as wire
+from tests.share.hub.conftest import Exchange, Lab
+from tests.share.hub.samples import TODAY, answer_release, campaign_release, person_of, sealed, statements_of
+from tests.share.release.test_smuggling import FORBIDDEN, smuggled
+
+OBJECTS = "/api/collections/signals/objects/"
+
+
+def post(t: Any, lab: Lab, objects: list[Any]) -> dict[str, Any]:
+    answer = t.post(OBJECTS, headers=lab.headers, content=json.dumps({"objects": objects}))
+    assert answer.status_code == 202, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def stored(t: Any, lab: Lab) -> set[str]:
+    answer = t.get(OBJECTS, headers=lab.headers | {"Accept": MEDIA}, params={"match[version]": "all"}).json()
+    return {
+        o["id"] for o in answer.get("objects", ()) if "created_by_ref" in o and o["type"] not in ("extension-definition", "attack-pattern")
+    }
+
+
+def refused(t: Any, lab: Lab, objects: list[Any], why: str) -> None:
+    before = stored(t, lab)
+    told = post(t, lab, objects)
+    assert told["success_count"] == 0, told
+    assert all(why in f["message"] for f in told["failures"]), told["failures"]
+    assert stored(t, lab) == before
+
+
+def changed(release: door.Release, **values: Any) -> door.Release:
+    """A document as a patched client makes it: past every rule of the door, but within the schema."""
+    plain = door.to_plain(release.document)
+    stamp = values.pop("stamp", {})
+    return door.reopen(plain | values | {"stamp": plain["stamp"] | stamp})
+
+
+def test_a01_an_object_on_a_campaign_that_does_not_exist_carries_nothing(exchange: Exchange) -> None:
+    """15 bytes of a customer's name in the id of a campaign that nobody released."""
+    a = exchange.labs["a"]
+    text = b"ACME pays 9.9M$"
+    invented = f"campaign--{UUID(bytes=text[:6] + bytes([0x50 | text[6] & 15]) + text[7:8] + bytes([0x80 | text[8] & 0x3F]) + text[9:15] + b'!', version=5)}"
+    with exchange.client() as t:
+        for kind, value in (("opinion", "agree"), ("sighting", "seen"), ("sighting", "not-seen")):
+            refused(t, a, a.sealed(wire.objects(answer_release(a.id, invented, kind, value))), "does not have")
+        loose = copy.deepcopy([o for o in wire.objects(a.release(7)) if o["type"] != "campaign"])
+        refused(t, a, a.sealed(loose), "does not have")
+
+
+def test_derived_objects_stand_in_their_campaign_s_document_and_belong_to_its_owner(exchange: Exchange) -> None:
+    a, b = exchange.labs["a"], exchange.labs["b"]
+    with exchange.client() as t:
+        post(t, a, a.signed())
+        about = a.release().id
+        frame = wire._Frame(about, a.id, "amber", TODAY.isoformat(), a.release().document.stamp.valid_until)
+        more = [frame.indicator("hosting", "AS7"), frame.indicates("hosting", "AS7"), frame.infrastructure("reseller")]
+        refused(t, a, a.sealed(more), "does not stand in the document")
+        late = wire._Frame(about, a.id, "amber", TODAY.isoformat(), (TODAY + timedelta(days=3)).isoformat())
+        refused(t, a, a.sealed([late.cluster()]), "does not stand in the document")
+        theirs = wire._Frame(about, b.id, "amber", TODAY.isoformat(), a.release().document.stamp.valid_until)
+        refused(t, b, b.sealed([theirs.infrastructure("proxy-pool")]), "another member")
+
+
+def test_one_sighting_and_one_opinion_a_member_and_campaign_and_none_on_ones_own(exchange: Exchange) -> None:
+    a, b = exchange.labs["a"], exchange.labs["b"]
+    about = a.release().id
+    with exchange.client() as t:
+        post(t, a, a.signed())
+        refused(t, a, a.sealed(wire.objects(answer_release(a.id, about, "opinion", "agree"))), "your own campaign")
+        for kind, first, second in (("opinion", "agree", "disagree"), ("sighting", "seen", "not-seen")):
+            assert post(t, b, b.sealed(wire.objects(answer_release(b.id, about, kind, first))))["success_count"] == 1
+            refused(t, b, b.sealed(wire.objects(answer_release(b.id, about, kind, second))), "another content")
+            exchange.now[0] += 86400
+            later = answer_release(b.id, about, kind, second, today=TODAY + timedelta(days=1))
+            assert post(t, b, b.sealed(wire.objects(later)))["success_count"] == 1
+            exchange.now[0] -= 86400
+        held = [i for i in stored(t, b) if i.startswith(("opinion", "sighting"))]
+        assert len(held) == 2
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ({"grounds": [], "counsel": False}, "R01"),
+        ({"stamp": {"day": "2099-01-01", "valid_until": "2099-03-01"}, "first_day": "2098-12-01", "last_day": "2098-12-02"}, "R08"),
+        ({"stamp": {"day": "2026-11-25"}}, "R08"),
+        ({"stamp": {"day": "2026-11-16"}}, "R08"),
+        ({"stamp": {"day": "2026-11-20", "valid_until": "2026-11-24"}}, "R08"),
+        ({"stamp": {"legal_basis": "us-cisa-2015"}}, "R04"),  # lapsed on 30 September 2026
+    ],
+)
+def test_a05_rules_that_a_document_decides_are_decided_at_the_hub(exchange: Exchange, how: dict[str, Any], why: str) -> None:
+    a = exchange.labs["a"]
+    wrong = changed(a.release(), **how)
+    with exchange.client() as t:
+        refused(t, a, a.sealed([o for o in wire.objects(wrong) if o["type"] == "campaign"]), why)
+
+
+def test_a_basis_that_lapses_holds_for_what_was_sent_before_and_for_nothing_after(light: Exchange) -> None:
+    a = light.labs["a"]
+    with light.client() as t:
+        assert post(t, a, a.signed())["failure_count"] == 0
+        light.now[0] += 250 * 86400  # the review that counsel owes is due on 30 June 2027
+        day = TODAY + timedelta(days=250)
+        refused(t, a, a.sealed(wire.objects(campaign_release(a.id, 3, today=date(2027, 6, 30)))[:1]), "R04")
+        new = changed(
+            campaign_release(a.id, 4, today=date(2027, 6, 30)),
+            stamp={"day": day.isoformat(), "valid_until": (day + timedelta(days=9)).isoformat()},
+        )
+        refused(t, a, a.sealed(wire.objects(new)[:1]), "R04")
+
+
+def test_approval_is_asked_of_persons_whom_the_member_enrolled(exchange: Exchange) -> None:
+    """Whoever holds lab.key alone releases nothing."""
+    a, b = exchange.labs["a"], exchange.labs["b"]
+    release = a.release()
+    o = wire.objects(release)[0]
+    thief = wire.sign_approval(release, "release", a.key)
+    elsewhere = wire.sign_approval(a.release(1), "release", person_of(a.key))
+    by_counsel = wire.sign_approval(release, "release", person_of(a.key, "counsel"))
+    rival = wire.sign_approval(release, "release", person_of(b.key))
+    good = wire.sign_approval(release, "release", person_of(a.key))
+    forged = wire.Approval(good.digest, "release", good.key, good.value[:-2] + ("00" if good.value[-2:] != "00" else "11"))
+    with exchange.client() as t:
+        refused(t, a, [wire.sign(o, a.key)], "no approval")
+        for wrong, why in (
+            (thief, "nobody whom"),
+            (rival, "nobody whom"),
+            (by_counsel, "nobody whom"),
+            (forged, "does not hold"),
+            (elsewhere, "approval"),
+        ):
+            refused(t, a, [wire.sign(wire.approved(o, [wrong]), a.key)], why)
+        two = wire.approved(o, [good, wire.sign_approval(release, "counsel", person_of(a.key, "counsel"))])
+        refused(t, a, [wire.sign(two, a.key)], "nothing else")
+        assert post(t, a, [wire.sign(wire.approved(o, [good]), a.key)])["success_count"] == 1
+
+
+def test_what_counsel_releases_bears_counsel_s_own_signature(exchange: Exchange) -> None:
+    a = exchange.labs["a"]
+    for how in ({"grounds": [], "counsel": True}, {"stamp": {"legal_basis": "counsel-opinion"}}):
+        release = changed(a.release(), **how)
+        o = wire.objects(release)[0]
+        approver = person_of(a.key)
+        with exchange.client() as t:
+            refused(t, a, [wire.sign(wire.approved(o, [wire.sign_approval(release, "release", approver)]), a.key)], "approval")
+            both = [wire.sign_approval(release, "release", approver), wire.sign_approval(release, "counsel", approver)]
+            refused(t, a, [wire.sign(wire.approved(o, both), a.key)], "nobody whom")
+            assert post(t, a, sealed([o], a.key))["success_count"] == 1
+
+
+def test_persons_are_enrolled_by_two_hands_and_removed_ones_approve_nothing_new(exchange: Exchange) -> None:
+    a = exchange.labs["a"]
+    approver, counsel, fresh = person_of(a.key), person_of(a.key, "counsel"), person_of(a.key, "newcomer")
+
+    def public(key: Any) -> str:
+        return str(key.public_key().public_bytes_raw().hex())
+
+    def told(statement: dict[str, Any]) -> Any:
+        return t.post("/hub/persons/", headers=a.headers, json={"statements": [statement]})
+
+    with exchange.client() as t:
+        post(t, a, a.signed())
+        alone = persons.state("add", public(fresh), ["release"], a.id, 2, fresh, None)
+        assert "second hand" in told(persons.countersign(alone, a.key)).json()["description"]  # a thief of lab.key adds nobody
+        by_himself = persons.state("add", public(fresh), ["release"], a.id, 2, fresh, fresh)
+        assert told(persons.countersign(by_himself, a.key)).status_code == 422
+        not_the_lab = persons.state("add", public(fresh), ["release"], a.id, 2, fresh, counsel)
+        assert told(persons.countersign(not_the_lab, fresh)).status_code == 422
+        gone = persons.countersign(persons.state("remove", public(approver), [], a.id, 2, None, counsel), a.key)
+        assert told(gone).json() == {"taken": 1}
+        assert told(gone).json() == {"taken": 0}  # sent twice does no harm
+        refused(t, a, a.signed(1)[:1], "nobody whom")
+        again = persons.countersign(persons.state("add", public(approver), ["release"], a.id, 3, approver, counsel), a.key)
+        assert told(again).status_code == 422  # who was removed stays what he was; a new key is needed
+        added = persons.countersign(persons.state("add", public(fresh), ["release"], a.id, 3, fresh, counsel), a.key)
+        assert told(added).json() == {"taken": 1}
+        shown = [m["persons"] for m in t.get("/hub/keys/", headers=a.headers).json()["members"] if m["keys"][0]["key"] == a.id]
+        everybody = persons.fold(shown[0], {a.id: a.key.public_key()})
+        assert [s.removed is None for s in everybody.values()] == [False, True, True]
+        assert shown[0][:2] == statements_of(a.key)
+
+
+def test_p10_what_is_deleted_leaves_a_tombstone_and_is_not_given_again(exchange: Exchange) -> None:
+    a, b = exchange.labs["a"], exchange.labs["b"]
+    about = a.release().id
+    with exchange.client() as t:
+        post(t, a, a.signed())
+        post(t, b, b.sealed(wire.objects(answer_release(b.id, about, "opinion", "agree"))))
+        assert t.delete(f"{OBJECTS}{about}/", headers=a.headers | {"Accept": MEDIA}).status_code == 200
+        ended = t.get("/hub/ended/", headers=b.headers).json()["ended"]
+        assert about in {e["id"] for e in ended}
+        assert not [i for i in stored(t, b) if not i.startswith("opinion")]  # what belongs to it went along; another's word on it is his
+        refused(t, a, a.signed()[:1], "deleted")
+        refused(t, b, b.sealed(wire.objects(answer_release(b.id, about, "sighting", "seen"))), "deleted")
+        assert t.get("/hub/ended/", headers=b.headers, params={"after": ended[-1]["number"]}).json() == {"ended": []}
+        tile = t.get(f"/log/tile/entries/000.p/{ended[0]['number'] + 1}/", headers=b.headers).content
+        assert about.encode() in tile  # the log names it, so that a reader can look it up
+
+
+def test_retracted_and_expired_ids_stay_so_and_versions_only_go_forward(exchange: Exchange) -> None:
+    a, b = exchange.labs["a"], exchange.labs["b"]
+    mine = a.release(0, valid_days=3)
+    back = answer_release(a.id, a.release(1).id, "retraction", "error")
+    with exchange.client() as t:
+        post(t, a, a.signed(0, valid_days=3))
+        post(t, a, a.signed(1))
+        assert post(t, a, a.sealed(wire.objects(a.release(1), back)))["failure_count"] == 0
+        refused(t, b, b.sealed(wire.objects(answer_release(b.id, a.release(1).id, "opinion", "agree"))), "revoked")
+        later = answer_release(a.id, a.release(1).id, "retraction", "legal", today=TODAY + timedelta(days=1))
+        exchange.now[0] += 86400
+        refused(t, a, a.sealed(wire.objects(a.release(1), later))[:1], "revoked")
+        exchange.now[0] += 4 * 86400
+        with exchange.db.write() as c:
+            exchange.db.sweep(c, (TODAY + timedelta(days=5)).isoformat(), 1)
+        assert mine.id not in stored(t, b)
+        with exchange.db.read() as c:
+            assert exchange.db.campaigns(c, exchange.collection, [mine.id])[mine.id][:2] == ("a", "expired")
+
+
+def test_what_a_member_may_say_is_capped(url: str, make_exchange: Callable[..., Exchange]) -> None:
+    exchange = make_exchange(url, requests=1e6, burst=1e6, caps=Caps(networks=5, campaigns=3))
+    a = exchange.labs["a"]
+    with exchange.client() as t:
+        assert post(t, a, a.signed(0, networks=4))["failure_count"] == 0
+        told = post(t, a, a.signed(1, networks=4))
+        assert [f["message"] for f in told["failures"]] == [
+            "too many networks in all of the member's campaigns; retract older ones first"
+        ] * 3
+        post(t, a, a.signed(2, networks=0))
+        refused(t, a, a.signed(3, networks=0)[:1], "too many campaigns")
+
+
+def test_p01_pages_go_on_with_next_alone_as_opencti_s_connector_asks(exchange: Exchange) -> None:
+    a, b = exchange.labs["a"], exchange.labs["b"]
+    with exchange.client() as t:
+        for n in range(3):
+            post(t, a, a.signed(n))
+        accept = b.headers | {"Accept": MEDIA}
+        whole = [o["id"] for o in t.get(OBJECTS, headers=accept, params={"added_after": "2020-01-01T00:00:00Z"}).json()["objects"]]
+        page = t.get(OBJECTS, headers=accept, params={"added_after": "2020-01-01T00:00:00Z", "limit": 4}).json()
+        seen = [o["id"] for o in page["objects"]]
+        while page.get("more"):
+            page = t.get(OBJECTS, headers=accept, params={"next": page["next"]}).json()
+            assert len(page["objects"]) <= 4
+            seen += [o["id"] for o in page["objects"]]
+        assert seen == whole
+        first = t.get(OBJECTS, headers=accept, params={"match[type]": "campaign", "limit": 1}).json()
+        assert t.get(OBJECTS, headers=accept, params={"next": first["next"], "match[type]": "indicator"}).status_code == 400
+        assert t.get(OBJECTS.replace("objects", "manifest"), headers=accept, params={"next": first["next"]}).status_code == 400
+        following = t.get(OBJECTS, headers=accept, params={"next": first["next"]}).json()["objects"]
+        assert [o["type"] for o in following] == ["campaign"]
+
+
+@pytest.mark.slow
+def test_nothing_smuggled_by_a_patched_client_is_stored(light: Exchange) -> None:
+    """Forbidden content at every place of every kind of object, approved and signed by a member: more than ten thousand, none stored; nor a mutation of a good one."""
+    a, b = light.labs["a"], light.labs["b"]
+    with light.client() as t:
+        post(t, b, b.signed())
+        mine, about = a.release(), b.release().id
+        seen = answer_release(a.id, about, "sighting", "not-seen")
+        good = {o["type"] + o.get("relationship_type", ""): o for o in (*wire.objects(mine), *wire.objects(seen))}
+        good["revoked"] = wire.objects(mine, answer_release(a.id, mine.id, "retraction", "error"))[0]
+        before, tried, batch = stored(t, a), 0, list[Any]()
+        for o in good.values():
+            whole = a.sealed([o])[0]
+            for text in FORBIDDEN.values():
+                for _, wrong in smuggled(o, text):
+                    if wrong == o or not isinstance(wrong, dict):
+                        continue
+                    try:
+                        ext = wrong.get("extensions") or {}
+                        signed = wire.sign(
+                            {**wrong, "extensions": {**ext, **{k: v for k, v in whole["extensions"].items() if k not in ext}}}, a.key
+                        )
+                    except (TypeError, ValueError, AttributeError, rfc8785.CanonicalizationError):
+                        continue
+                    batch.append(signed)
+        for start in range(0, len(batch), 2000):
+            told = post(t, a, batch[start : start + 2000])
+            assert told["success_count"] == 0, list(told["successes"])[:2]
+            tried += told["failure_count"]
+        assert stored(t, a) == before
+        print(f"{tried:,} objects with forbidden content sent to the hub, none stored")
+        assert tried >= 10_000
