@@ -120,7 +120,7 @@ def test_a_basis_that_lapses_holds_for_what_was_sent_before_and_for_nothing_afte
         assert post(t, a, a.signed())["failure_count"] == 0
         light.now[0] += 250 * 86400  # the review that counsel owes is due on 30 June 2027
         day = TODAY + timedelta(days=250)
-        refused(t, a, a.sealed(wire.objects(campaign_release(a.id, 3, today=date(2027, 6, 30)))[:1]), "R04")
+        refused(t, a, a.sealed(wire.objects(campaign_release(a.id, 3, today=date(2027, 6, 30)))[:1]), "R08")
         new = changed(
             campaign_release(a.id, 4, today=date(2027, 6, 30)),
             stamp={"day": day.isoformat(), "valid_until": (day + timedelta(days=9)).isoformat()},
