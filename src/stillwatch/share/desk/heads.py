@@ -16,7 +16,6 @@ from stillwatch.share.desk.desk import Desk, DeskError
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.net.access import ClientError
 
-
 #: How a hub answers that does not know the address.
 _UNKNOWN: Final = re.compile(": 40[45] ")
 

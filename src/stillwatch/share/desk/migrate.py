@@ -1,4 +1,4 @@
-"""Desks of version 0.7 and before, which were files: taken into the database in one transaction, the files kept aside."""
+"""Desks of before the database, which were files: taken into it in one transaction, the files kept aside."""
 
 from __future__ import annotations
 

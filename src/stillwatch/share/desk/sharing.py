@@ -156,7 +156,7 @@ def approve(desk: Desk, ident: str, by: Hand, now: float) -> Outgoing:
         release = _reopened(r)
         own = _approval(release, "release", by)
         travel = [own["approval"]]
-        if (counsel := prepared.get("counsel")) is not None:
+        if (counsel := _counsel(r, prepared)) is not None:
             if counsel["public_key"] == by.public:
                 raise DeskError(f"{r.id}: {counsel['name']} has released it as counsel; somebody else must approve it")
             travel.append(counsel["approval"])
@@ -197,6 +197,18 @@ def _prepared(desk: Desk, r: Outgoing, entries: Sequence[Mapping[str, Any]]) -> 
         if copy.exists() and copy.read_bytes() != body:
             raise DeskError(f"{copy}: not what was prepared, the copy was changed; prepare it again")
     return said
+
+
+def _counsel(r: Outgoing, prepared: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Counsel's release of it, None where it needed none.
+
+    Raises:
+        DeskError: an earlier version put down that there was one, and no signature.
+    """
+    said = prepared["counsel"]
+    if said is True:
+        raise DeskError(f"{r.id}: counsel's release was put down without a signature; prepare it again with --counsel NAME --key FILE")
+    return said or None
 
 
 def _in_force(desk: Desk, r: Outgoing, now: float) -> None:
@@ -272,8 +284,8 @@ def _approved(desk: Desk, r: Outgoing, now: float) -> Mapping[str, Any]:
         raise DeskError(f"{r.id}: the approval's signature does not hold") from None
     now_enrolled = enrolled(people(desk, entries))
     hands = [("release", approval["by"], approval["public_key"])]
-    if prepared.get("counsel") is not None:
-        hands.append(("counsel", prepared["counsel"]["name"], prepared["counsel"]["public_key"]))
+    if (counsel := _counsel(r, prepared)) is not None:
+        hands.append(("counsel", counsel["name"], counsel["public_key"]))
     for role, name, key in hands:
         person = now_enrolled.get(name)
         if person is None or role not in person.roles or person.public_key != key:
