@@ -17,6 +17,13 @@ settings.register_profile("steady", deadline=None, print_blob=True)
 settings.load_profile("steady")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole worlds reach what quicker tests of `watch` reach too, and coverage would make them twice as slow."""
+    for item in items:
+        if item.get_closest_marker("slow") and "share" not in item.path.parts:
+            item.add_marker(pytest.mark.no_cover)
+
+
 @pytest.fixture(scope="session")
 def dev_world() -> Path:
     """The labelled world beside the repository, where there is one."""

@@ -49,7 +49,18 @@ main()
 def test_a_desk_needs_no_engine_and_no_numerics() -> None:
     """A lab's side of sharing reads and signs small files; nor shall the gate that imports the same records need more."""
     script = f"import stillwatch.cli.release, stillwatch.cli.member, stillwatch.records, stillwatch.share.desk.sharing; {LOADED}"
-    assert not loaded(script) & {"numpy", "scipy", "numba", "pyarrow", "duckdb", "narwhals", "sqlalchemy", "alembic", "starlette", "uvicorn"}
+    assert not loaded(script) & {
+        "numpy",
+        "scipy",
+        "numba",
+        "pyarrow",
+        "duckdb",
+        "narwhals",
+        "sqlalchemy",
+        "alembic",
+        "starlette",
+        "uvicorn",
+    }
 
 
 def test_a_bare_import_loads_nothing_heavy() -> None:

@@ -53,6 +53,7 @@ def test_build_detect_score(spec: Path, tmp_path: Path) -> None:
     assert "1 of 1 campaigns found" in run.invoke(app, ["range", "score", str(world), str(found)]).output
 
 
+@pytest.mark.slow
 def test_play_writes_a_page(spec: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["range", "play", str(spec), "--out", str(tmp_path / "play")])
     assert done.exit_code == 0, done.output

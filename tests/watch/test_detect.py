@@ -216,6 +216,7 @@ def test_explain_prints_reasons_and_refuses_kindly(found: Path, tmp_path: Path) 
     assert CliRunner().invoke(app, ["--version"]).output.startswith("stillwatch 0.")
 
 
+@pytest.mark.slow
 @pytest.mark.no_cover
 def test_the_dev_world(dev_world: Path, score_tool: Path, tmp_path: Path) -> None:
     """The main job's figures, whole, shuffled and cut to the first seven days."""

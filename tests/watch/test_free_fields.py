@@ -48,7 +48,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.no_cover
 @pytest.mark.parametrize("field", FREE)
 def test_a_free_field_changes_recall_by_a_tenth_at_most(field: str, plain: float, tmp_path: Path) -> None:
     assert plain >= 0.9

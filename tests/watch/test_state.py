@@ -75,6 +75,7 @@ def run(world: Path, key: Path, tmp_path: Path) -> Run:
     return go  # type: ignore[return-value]
 
 
+@pytest.mark.slow
 @pytest.mark.no_cover
 @settings(max_examples=5)
 @given(data=st.data(), window=st.none() | st.sampled_from([4.0, 9.5]))

@@ -267,6 +267,7 @@ def test_texts_of_killed_runs_go_when_the_next_run_starts_and_those_of_live_runs
     assert not list(tmp_path.glob(".work-*"))
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_any_write_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     """The run reads a new and a grown file, and forgets what is old."""
     start = Lab(tmp_path / "start")

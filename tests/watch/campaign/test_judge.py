@@ -74,6 +74,18 @@ def test_cards_are_a_campaign_where_the_items_are_dealt_or_training_material(har
     assert not passes(score(THRESHOLD, place=True), harvest)  # under one roof
 
 
+def test_a_sorted_list_hides_nobody_who_shares_cards_a_pool_and_the_days_of_sign_up() -> None:
+    """Interests cost nothing where a list is sorted by subject; what a reseller's customers do not share is the pool."""
+    fields = replace(DEALT, sigma=12.0, likeness=0.5)
+    alike = {"registration": 9.0, "mail": 0.0}
+    assert passes(score(THRESHOLD, pool=True, bits=alike), fields)
+    assert passes(score(THRESHOLD, pool=True, bits={"registration": 0.0, "mail": 9.0}), fields)
+    assert not passes(score(THRESHOLD, pool=True, bits=alike), replace(fields, texts=59))
+    assert not passes(score(THRESHOLD, pool=False, bits=alike), fields)
+    assert not passes(score(THRESHOLD, pool=True, bits={"registration": 1.0, "mail": 1.0}), fields)
+    assert not passes(score(THRESHOLD - 0.1, pool=True, bits=alike), fields)  # what an occasion explains
+
+
 def test_what_chose_the_accounts_is_no_evidence_of_a_harvest_again() -> None:
     chosen = group(chosen=frozenset({CONTENT}))
     assert passes(score(THRESHOLD, of=chosen), ASKED)

@@ -135,6 +135,26 @@ def test_two_rings_with_one_tool_are_two() -> None:
         assert sum(len(r.accounts) for r in found) == 40
 
 
+def test_a_ring_s_ordinary_questions_bring_nobody_in_whom_its_addresses_and_cards_do_not_tie_to_it() -> None:
+    alike: dict[str, object] = {
+        "created_at": NOW - DAY,
+        "mail_shape": "x99",
+        "verified": False,
+    }  # they look like it in all that an occasion brings along
+    honest = [person(k, **(alike if k in (1, 2, 3) else {})) for k in range(200)]
+    ring = [
+        person(200 + k, created_at=NOW - 0.1 * k * DAY, payment_ref=f"ring{k // 4}", mail_shape="x99", verified=False) for k in range(40)
+    ]
+    pool = [[f"pool{(7 * k + i * i) % 20}" for i in range(4)] for k in range(40)]
+    pop = population(honest + ring, [[f"home{k}"] for k in range(200)] + pool)
+    (own,) = groups(rows(list(range(200, 240)), client=7), KEYS, pop, by_client=False)
+    (ordinary,) = groups(rows([1, 2, 3, *range(205, 240)], client=8), KEYS, pop, by_client=False)
+    with_strangers = judged(score(pop, ordinary))
+    assert with_strangers.passes and with_strangers.score.member[:3].any()
+    (found,) = rings(pop, [judged(score(pop, own)), with_strangers])
+    assert found.accounts == set(range(200, 240))
+
+
 def test_a_few_of_a_ring_among_many_honest_people_accuse_nobody() -> None:
     """Camouflage in a wording that many use: the group shows a ring's addresses, yet hardly any account of it is the ring's."""
     people = [person(k) for k in range(300)]

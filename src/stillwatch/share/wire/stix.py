@@ -4,12 +4,13 @@ Every object that travels is a function of a release's document and a few values
 from those values and compares: what differs in any byte of its canonical form is refused.  So the STIX form is as closed as the document is.
 
 Signatures: Ed25519 over the RFC 8785 form of the object without the signature's own extension; the producer's signature travels with the object.
+Approvals: named persons of the producer sign the digest of each document that an object carries; the producer's signature covers theirs.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from hashlib import sha256
@@ -35,6 +36,7 @@ from stillwatch.share.release import (
 from stillwatch.share.release.document import NAMESPACE
 from stillwatch.share.wire.vocabulary import (
     ALWAYS,
+    APPROVAL,
     ATLAS,
     EPOCH,
     INFRASTRUCTURE,
@@ -47,6 +49,8 @@ from stillwatch.share.wire.vocabulary import (
     constants,
 )
 
+#: Creation time of all sightings and opinions: a member has one of each for a campaign, and what is said later is a version of it.
+ANSWERED: Final = "2026-01-01T00:00:00.000Z"
 _HEX: Final = re.compile("[0-9a-f]{128}")
 
 
@@ -55,8 +59,27 @@ class WireError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's signature over a document: ``role`` is release (the approver's) or counsel (what rule R01 or R04 leaves to counsel)."""
+
+    digest: str  # SHA-256 of the document's canonical bytes, hex
+    role: str
+    key: str  # the person's fingerprint
+    value: str  # Ed25519, hex
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody whom a member enrolled: what his key may sign."""
+
+    public: Ed25519PublicKey
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
-    """An object that was examined: ``about`` is the campaign it belongs to, ``release`` the document where it carries one."""
+    """An object that was examined: ``about`` is the campaign it belongs to, ``release`` the document where it carries one, ``retraction`` the one that takes it
+    back, ``approvals`` what persons signed of them."""
 
     id: str
     type: str
@@ -67,6 +90,8 @@ class Received:
     valid_until: str
     revoked: bool
     release: Release | None
+    retraction: Release | None = None
+    approvals: tuple[Approval, ...] = ()
 
 
 def key_id(public: Ed25519PublicKey) -> str:
@@ -170,14 +195,19 @@ def techniques_of(document: Campaign) -> list[str]:
     return sorted({*ALWAYS, *(TO_ATLAS[t.id] for t in document.techniques if t.id in TO_ATLAS)})
 
 
-def objects(release: Release, retraction: Release | None = None) -> list[Object]:
+def objects(release: Release, retraction: Release | None = None, same: Collection[str] = ()) -> list[Object]:
     """The STIX objects of a release, unsigned; with ``retraction``, their revoked versions.
+
+    Args:
+        same: fingerprints of other keys that the producer has or had; a retraction may be stamped with one of them.
 
     Raises:
         WireError: the release is not of a kind that travels as STIX, or the retraction is not this campaign's.
     """
     doc = release.document
     if isinstance(doc, Campaign):
+        if retraction is not None and retraction.document.stamp.member not in {doc.stamp.member, *same}:
+            raise WireError("retraction: it is not by the campaign's producer")
         return _campaign(release, doc, retraction)
     if isinstance(doc, Sighting):
         return [_sighting(release, doc)]
@@ -190,13 +220,8 @@ def _frame(release: Release, doc: Campaign, retraction: Release | None) -> _Fram
     revoked = ""
     if retraction is not None:
         taken = retraction.document
-        if (
-            not isinstance(taken, Retraction)
-            or taken.subject != release.id
-            or taken.stamp.member != doc.stamp.member
-            or taken.stamp.day < doc.stamp.day
-        ):
-            raise WireError("retraction: it is not of this campaign and by its producer")
+        if not isinstance(taken, Retraction) or taken.subject != release.id or taken.stamp.day < doc.stamp.day:
+            raise WireError("retraction: it is not of this campaign, or older than it")
         revoked = taken.stamp.day
     s = doc.stamp
     return _Frame(release.id, s.member, s.tlp, s.day, s.valid_until, revoked)
@@ -230,7 +255,7 @@ def _campaign_object(release: Release, doc: Campaign, retraction: Release | None
 
 def _sighting(release: Release, doc: Sighting) -> Object:
     s = doc.stamp
-    made = _common("sighting", release.id, s.member, s.tlp, _time(s.day), _time(s.day))
+    made = _common("sighting", _id("sighting", doc.subject, s.member), s.member, s.tlp, ANSWERED, _time(s.day))
     made |= {"sighting_of_ref": doc.subject, "where_sighted_refs": [identity_of(s.member)]}
     made |= {"first_seen": _moment(doc.first_day), "last_seen": _moment(doc.last_day)}
     # Numbers of exchanges never leave: a sighting that was seen has no count, one that was looked for in vain has 0.
@@ -239,7 +264,7 @@ def _sighting(release: Release, doc: Sighting) -> Object:
 
 def _opinion(release: Release, doc: Opinion) -> Object:
     s = doc.stamp
-    made = _common("opinion", release.id, s.member, s.tlp, _time(s.day), _time(s.day))
+    made = _common("opinion", _id("opinion", doc.subject, s.member), s.member, s.tlp, ANSWERED, _time(s.day))
     return made | {"opinion": doc.opinion, "object_refs": [doc.subject], "extensions": _extension(document=to_plain(doc))}
 
 
@@ -260,7 +285,7 @@ def bundle(signed: Iterable[Object], members: Iterable[str] = ()) -> Object:
     """A self-contained STIX bundle: signed objects, their members' identities and every constant they name."""
     objects_ = list(signed)
     named = [constants()[i] for i in constants() if any(i in _refs(o) for o in objects_)]
-    extensions = [constants()[i] for i in (PROJECT, RELEASE, SIGNATURE)]
+    extensions = [constants()[i] for i in (PROJECT, RELEASE, APPROVAL, SIGNATURE)]
     people = [
         identity(by)
         for by in sorted({*members, *(o["extensions"][SIGNATURE]["key"] for o in objects_ if SIGNATURE in o.get("extensions", {}))})
@@ -281,6 +306,82 @@ def sign(o: Object, key: Ed25519PrivateKey) -> Object:
     value = key.sign(rfc8785.dumps(bare)).hex()
     mine = {"extension_type": "property-extension", "key": key_id(key.public_key()), "alg": "Ed25519", "value": value}
     return bare | {"extensions": bare.get("extensions", {}) | {SIGNATURE: mine}}
+
+
+def _statement(digest: str, role: str) -> bytes:
+    return rfc8785.dumps({"approval": "stillwatch-approval-1", "digest": digest, "role": role})
+
+
+def digest_of(release: Release) -> str:
+    """What a person signs: SHA-256 of the document's canonical bytes, hex."""
+    return sha256(release.canonical).hexdigest()
+
+
+def sign_approval(release: Release, role: str, key: Ed25519PrivateKey) -> Approval:
+    """A person's approval of a document, in one role."""
+    digest = digest_of(release)
+    return Approval(digest, role, key_id(key.public_key()), key.sign(_statement(digest, role)).hex())
+
+
+def approved(o: Object, approvals: Iterable[Approval]) -> Object:
+    """The object with approvals in its extensions; sign it afterwards."""
+    given = sorted({(a.digest, a.role): a for a in approvals}.items())
+    told = [{"digest": a.digest, "role": a.role, "key": a.key, "value": a.value} for _, a in given]
+    return o | {"extensions": o.get("extensions", {}) | {APPROVAL: {"extension_type": "property-extension", "approvals": told}}}
+
+
+def _approvals(o: Object, needed: Sequence[tuple[str, str]]) -> tuple[Approval, ...]:
+    """The approvals that an object carries: one for each document and role that is needed, in that order, and nothing else."""
+    given = o.get("extensions", {}).get(APPROVAL)
+    if given is None:
+        return ()
+    told = tuple(Approval(a["digest"], a["role"], a["key"], a["value"]) for a in given["approvals"])
+    if given != {
+        "extension_type": "property-extension",
+        "approvals": [{"digest": a.digest, "role": a.role, "key": a.key, "value": a.value} for a in told],
+    } or [(a.digest, a.role) for a in told] != sorted(needed):
+        raise WireError(
+            f"extensions.{APPROVAL}: it must hold an approval for each document and role that is needed, sorted, and nothing else"
+        )
+    return told
+
+
+def _needed(*documents: Release | None) -> list[tuple[str, str]]:
+    """(digest, role) of the approvals that documents need."""
+    out = []
+    for r in documents:
+        if r is not None:
+            out.append((digest_of(r), "release"))
+            if (isinstance(r.document, Campaign) and r.document.counsel) or r.document.stamp.legal_basis == "counsel-opinion":
+                out.append((digest_of(r), "counsel"))
+    return out
+
+
+def check_approvals(received: Received, persons: Mapping[str, Person]) -> None:
+    """Whether enrolled persons with the roles approved every document that an object carries, each role by another key.
+
+    Args:
+        persons: those whom the producer enrolled, by fingerprint.
+
+    Raises:
+        WireError: an approval is missing, by somebody else, or does not hold.
+    """
+    needed = _needed(received.release, received.retraction)
+    if needed and not received.approvals:
+        raise WireError("no approval: a person with the role must approve it (stillwatch release approve)")
+    for a in received.approvals:
+        person = persons.get(a.key)
+        if person is None or a.role not in person.roles:
+            raise WireError(f"approval: {a.key} is nobody whom the member enrolled with the role of {a.role}")
+        try:
+            if not _HEX.fullmatch(a.value):
+                raise WireError("approval: it must be an Ed25519 signature of 128 hex digits")
+            person.public.verify(bytes.fromhex(a.value), _statement(a.digest, a.role))
+        except InvalidSignature:
+            raise WireError(f"approval: the signature of {a.key} does not hold for this document") from None
+    by = {(a.digest, a.role): a.key for a in received.approvals}
+    if any(by.get((digest, "release")) == key for (digest, role), key in by.items() if role == "counsel"):
+        raise WireError("approval: counsel and approver must be two persons")
 
 
 def unsigned(o: Object) -> Object:
@@ -344,15 +445,20 @@ def examine(o: Object, public: Ed25519PublicKey | None = None, same: Collection[
         raise WireError(f"document: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
         raise WireError(f"not an object of this profile ({type(error).__name__}: {str(error)[:80]}); see docs/sharing.md") from None
+    family = set(same) if public is None else {key_id(public), *same}
+    taken = received.retraction
+    if taken is not None and taken.document.stamp.member != received.by and not {taken.document.stamp.member, received.by} <= family:
+        raise WireError("retraction: it is not by the campaign's producer")
     if public is not None:
         verify(o, public, canonical)
-        if received.by != key_id(public) and received.by not in same:
+        if received.by not in family:
             raise WireError(f"member: {received.by} is not the member whose key signed it")
     return received
 
 
 def _examine(o: Object, canonical: bytes) -> Received:
     kind, ident, extension = o["type"], o["id"], dict(o["extensions"][RELEASE])
+    whole, o = o, o | {"extensions": {k: v for k, v in o["extensions"].items() if k != APPROVAL}}
     if kind == "identity":
         raise WireError("identities are made from keys and are not sent")
     release = reopen(extension["document"]) if "document" in extension else None
@@ -379,10 +485,13 @@ def _examine(o: Object, canonical: bytes) -> Received:
             check_parts(by, about, revoked, (date.fromisoformat(revoked) + timedelta(days=1)).isoformat())
         f = _Frame(about, by, tlp, str(o["created"])[:10], until, revoked)
         expected = _derived(f, o)
+    given = _approvals(whole, _needed(release, retraction))
+    if given:
+        canonical = rfc8785.dumps(o)
     if kind != expected["type"] or canonical != rfc8785.dumps(expected):
         names = sorted(k for k in {*o, *expected} if o.get(k) != expected.get(k)) or ["types of values"]
         raise WireError(f"{', '.join(names)[:200]}: not what a {str(kind)[:40]} of this profile says")
-    return Received(ident, kind, o["modified"], about, by, tlp, until, bool(o.get("revoked")), release)
+    return Received(ident, kind, o["modified"], about, by, tlp, until, bool(o.get("revoked")), release, retraction, given)
 
 
 def _derived(f: _Frame, o: Object) -> Object:

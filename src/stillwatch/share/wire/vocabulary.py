@@ -11,8 +11,9 @@ from stillwatch.share.release.document import NAMESPACE
 
 Object = dict[str, Any]
 
-#: Our property extensions: what a release says, and the producer's signature.
+#: Our property extensions: what a release says, who approved it, and the producer's signature.
 RELEASE: Final = f"extension-definition--{uuid5(NAMESPACE, 'release-1')}"
+APPROVAL: Final = f"extension-definition--{uuid5(NAMESPACE, 'approval-1')}"
 SIGNATURE: Final = f"extension-definition--{uuid5(NAMESPACE, 'signature-1')}"
 #: Who defines the extensions.
 PROJECT: Final = f"identity--{uuid5(NAMESPACE, 'stillwatch')}"
@@ -76,6 +77,11 @@ def constants() -> Mapping[str, Object]:
     )
     for ident, name, what in (
         (RELEASE, "Stillwatch release", "release-1.schema.json, shipped with the package stillwatch"),
+        (
+            APPROVAL,
+            "Stillwatch approval",
+            "Ed25519 by named persons of the producer over the digest of each document that the object carries; digest, role, key: fingerprint, value: hex",
+        ),
         (
             SIGNATURE,
             "Stillwatch signature",

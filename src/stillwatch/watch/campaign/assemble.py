@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -95,7 +96,8 @@ def rings(pop: Population, passing: Sequence[Judged]) -> list[Ring]:
     """Join passing groups that share their accounts.
 
     The largest come first and found campaigns; a later group joins the one campaign it shares its accounts with, brings in accounts of its own that no
-    campaign has, and is left out when it straddles two.  A campaign's evidence is that of its strongest group.
+    campaign has, and is left out when it straddles two.  Where a campaign's addresses and cards tie it together, nobody is brought in whom they do not tie to
+    it: people send the ring's ordinary questions too.  A campaign's evidence is that of its strongest group.
 
     Mixed traffic comes after groups of a campaign's own, and what falls into several pieces after what does not: some accounts of each of two rings that send
     the same words are more than either ring's alone, and would make one campaign of both.  Groups that an address pool brought together come last, the
@@ -117,6 +119,8 @@ def rings(pop: Population, passing: Sequence[Judged]) -> list[Ring]:
             j.score.group.key,
         )
     )
+    everybody = np.array(sorted({w for j in kept for w in j.score.group.who[j.score.member].tolist()}), np.int64)
+    piece = dict(zip(everybody.tolist(), components(pop, everybody, cards=True).tolist(), strict=True))
     found: list[Ring] = []
     claimed: dict[int, Ring] = {}
     for j in kept:
@@ -139,7 +143,9 @@ def rings(pop: Population, passing: Sequence[Judged]) -> list[Ring]:
                 continue
             if shared[best] < SAME * len(members) and shared[best] < COVERS * len(ring.accounts):
                 continue
-        mine = frozenset(w for w in members if claimed.get(w, ring) is ring)
+        own, most = Counter(piece[w] for w in ring.accounts).most_common(1)[0] if ring.accounts else (None, 0)
+        tied = own is not None and most >= max(MIN_PIECE, COVERS * len(ring.accounts))
+        mine = frozenset(w for w in members if claimed.get(w, ring) is ring and (not tied or w in ring.accounts or piece[w] == own))
         ring.add(j, mine)
         claimed.update(dict.fromkeys(mine, ring))
     return found

@@ -67,7 +67,8 @@ def judge(score: Score, harvest: Harvest, threshold: float) -> Judged:
     else:
         # What chose the accounts says nothing for a harvest again.
         told = score.pool or (harvest.training and CONTENT not in score.group.chosen)
-        few = not harvest.answered or (harvest.mixed and not told)
+        interests = harvest.texts >= MIN_TEXTS and harvest.interests
+        few = not (harvest.answered or (interests and _sorted(score, threshold))) or (harvest.mixed and not told)
     if hand and score.place and not score.together(threshold):
         return Judged(score, harvest, bits, findings, *_ONE_ROOF)
     if few:
@@ -85,6 +86,15 @@ _ONE_ROOF: Final = (
 def _unread(score: Score) -> bool:
     """Whether the log holds so few of the group's prompts that what is asked cannot be judged; then only work dealt out evenly tells a harvest."""
     return 2 * int(score.group.with_text.sum()) < int(score.group.calls.sum())
+
+
+def _sorted(score: Score, threshold: float) -> bool:
+    """Whether interests take no harvest away: accounts on the same cards that signed up alike and all draw on one pool of addresses.
+
+    A list sorted by subject is free and gives every account a field of its own.  A reseller's customers share cards too, but call from homes of their own.
+    """
+    arrival = max(score.weight("mail"), score.weight("registration")) >= LEG
+    return score.pool and arrival and score.stands(threshold)
 
 
 def _causes(score: Score, harvest: Harvest) -> int:
