@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from stillwatch.share.desk.people import Hand, enrol, remove
 from stillwatch.share.desk.traits import traits_of
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.tokens import seal
-from tests.share.desk.labs import COUNSEL, DAY, OPS, Labs, evidence, prepared
+from tests.share.desk.labs import COUNSEL, DAY, OPS, Labs, draft, evidence, prepared, tmp_key
 from tests.share.hub.samples import NOW
 from tests.share.release.test_door import CAMPAIGN
 
@@ -209,7 +210,7 @@ def test_counsel_s_release_is_a_signature_by_name_and_key_and_not_the_approver_s
     assert isinstance(made, sharing.Prepared)
     said = next(e["detail"]["counsel"] for e in a.ledger() if e["kind"] == "prepared")
     assert (said["name"], said["public_key"]) == ("Counsel", COUNSEL.public)
-    assert said["approval"]["role"] == "counsel"
+    assert [x["role"] for x in said["approvals"]] == ["counsel"]
     with pytest.raises(DeskError, match="somebody else must approve"):
         sharing.approve(a, made.release.id, COUNSEL, NOW)
     sharing.approve(a, made.release.id, OPS, NOW)
@@ -219,6 +220,32 @@ def test_counsel_s_release_is_a_signature_by_name_and_key_and_not_the_approver_s
     message = json.loads(audit.of_desk(a).files["messages.jsonl"])
     assert message["counsel"] == f"Counsel, key {COUNSEL.public}"
     assert (message["approved_by"], message["approved_key"]) == ("Ops", OPS.public)
+
+
+def test_what_rests_on_counsel_s_opinion_counsel_signs(labs: Labs, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = labs.desks["a"]
+    policy = a.folder / "policy.toml"
+    grounds = policy.read_text().partition("[[legal]]")[0]
+    policy.write_text(grounds + '[[legal]]\nbasis = "counsel-opinion"\nknown_until = 2027-01-31\nsource = "memo of 1 November"\n')
+    a = labs.desks["a"] = open_desk(a.folder)
+    with pytest.raises(DeskError, match="rests on counsel's word"):
+        prepared(a)
+    made = sharing.prepare_campaign(a, CAMPAIGN, draft(), NOW, counsel=COUNSEL)
+    assert isinstance(made, sharing.Prepared)
+    sharing.approve(a, made.release.id, OPS, NOW)
+    assert not sharing.send(a, made.release.id, labs.hubs["a"], NOW).failures
+    with pytest.raises(DeskError, match="rests on counsel's word"):
+        sharing.answer(a, made.release.id, NOW, kind="retraction", value="error")
+    key = tmp_key(a.folder.parent / "counsel.key", COUNSEL)
+    command = ["release", "retract", made.release.id, "--reason", "error", "--desk", str(a.folder), "--counsel", "Counsel", "--key", key]
+    monkeypatch.setattr("stillwatch.cli.release.time", SimpleNamespace(time=lambda: NOW))
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    (back,) = [r.id for r in a.book.releases() if r.id.startswith("retraction--")]
+    sharing.approve(a, back, OPS, NOW)
+    assert not sharing.send(a, back, labs.hubs["a"], NOW).failures
+    roles = [x["role"] for x in a.ledger()[a.book.releases()[-1].approved or 0]["detail"]["approvals"]]
+    assert sorted(roles) == ["counsel", "counsel", "release", "release"]
 
 
 def test_what_is_withheld_is_in_the_ledger_with_its_reasons(labs: Labs) -> None:
@@ -245,7 +272,7 @@ def test_a_partner_s_forged_object_is_not_believed(labs: Labs) -> None:
         c.execute(objects.update().where(objects.c.id == mine).values(body=body.replace(b'"confidence":85', b'"confidence":15')))
     news = labs.pull("b")
     assert [i for i, _ in news.refused] == [mine]
-    assert "not what a campaign" in news.refused[0][1] or "signature" in news.refused[0][1]
+    assert any(word in news.refused[0][1] for word in ("not what a campaign", "signature", "approval"))
     assert any(e["kind"] == "received-refused" for e in labs.desks["b"].ledger())
 
 

@@ -31,6 +31,8 @@ from stillwatch.watch.found import FoundError, found_campaign
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Found = Annotated[Path, typer.Option(help="What detect wrote with --out.")]
+Counsel = Annotated[str | None, typer.Option(help="Counsel's name, where the legal basis is counsel's opinion.")]
+CounselKey = Annotated[Path | None, typer.Option(help="Counsel's key, with --counsel.")]
 
 
 @app.command("init")
@@ -127,7 +129,7 @@ def prepare_command(
     tlp: Annotated[str | None, typer.Option(help="clear, green, amber or amber+strict.")] = None,
     valid_days: Annotated[int | None, typer.Option(help="Days until it expires, at most 180.")] = None,
     counsel: Annotated[str | None, typer.Option(help="Counsel's name, to release what rule R01 holds back.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Counsel's key, with --counsel.")] = None,
+    key: CounselKey = None,
 ) -> None:
     """Show the exact bytes that would leave beside what stays; or why nothing may."""
     home = opened(desk)
@@ -226,12 +228,16 @@ def retract_command(
     campaign: Annotated[str, typer.Argument(help="The id of a campaign of ours that was released.")],
     desk: DeskDir,
     reason: Annotated[str, typer.Option(help="error, appeal-upheld, evidence-lapsed or legal.")],
+    counsel: Counsel = None,
+    key: CounselKey = None,
 ) -> None:
     """Prepare the withdrawal of a campaign everywhere; approve and send it like any release."""
     home = opened(desk)
     try:
-        made = sharing.answer(home, home.outgoing(campaign).id, time.time(), kind="retraction", value=reason)
-    except (DeskError, WireError) as error:
+        made = sharing.answer(
+            home, home.outgoing(campaign).id, time.time(), kind="retraction", value=reason, counsel=hand(counsel, key, "--counsel")
+        )
+    except (DeskError, OSError, WireError) as error:
         stop(str(error))
     _show(made, desk)
 
@@ -243,14 +249,24 @@ def sighting_command(
     seen: Annotated[bool, typer.Option("--seen/--not-seen", help="Whether it was seen here.")],
     first: Annotated[str, typer.Option(help="First day that was looked at, such as 2026-11-01.")],
     last: Annotated[str | None, typer.Option(help="Last day; today if not given.")] = None,
+    counsel: Counsel = None,
+    key: CounselKey = None,
 ) -> None:
     """Prepare an answer to a partner's campaign: seen here or looked for in vain; no number."""
     home = opened(desk)
     try:
         days = date.fromisoformat(first), date.fromisoformat(last) if last else datetime.now(UTC).date()
         value = "seen" if seen else "not-seen"
-        made = sharing.answer(home, partners_campaign(home, campaign).id, time.time(), kind="sighting", value=value, days=days)
-    except ValueError as error:
+        made = sharing.answer(
+            home,
+            partners_campaign(home, campaign).id,
+            time.time(),
+            kind="sighting",
+            value=value,
+            days=days,
+            counsel=hand(counsel, key, "--counsel"),
+        )
+    except (ValueError, OSError) as error:
         stop(str(error))
     _show(made, desk)
 
@@ -260,12 +276,16 @@ def opinion_command(
     campaign: Annotated[str, typer.Argument(help="A partner's campaign: its id, or the beginning of it.")],
     opinion: Annotated[str, typer.Argument(help="strongly-disagree, disagree, neutral, agree or strongly-agree.")],
     desk: DeskDir,
+    counsel: Counsel = None,
+    key: CounselKey = None,
 ) -> None:
     """Prepare an opinion on a partner's campaign; disagreement reports a false positive."""
     home = opened(desk)
     try:
-        made = sharing.answer(home, partners_campaign(home, campaign).id, time.time(), kind="opinion", value=opinion)
-    except (DeskError, WireError) as error:
+        made = sharing.answer(
+            home, partners_campaign(home, campaign).id, time.time(), kind="opinion", value=opinion, counsel=hand(counsel, key, "--counsel")
+        )
+    except (DeskError, OSError, WireError) as error:
         stop(str(error))
     _show(made, desk)
 

@@ -154,3 +154,10 @@ class PretendHub:
 def reopened(desk: Desk) -> Desk:
     """The desk as another process would open it."""
     return open_desk(desk.folder)
+
+
+def tmp_key(place: Path, hand: Hand) -> str:
+    """A person's key as a file."""
+    place.touch(0o600)
+    place.write_bytes(hand.key.private_bytes_raw())
+    return str(place)

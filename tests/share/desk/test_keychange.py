@@ -17,7 +17,7 @@ from stillwatch.share.desk.desk import DeskError, fingerprint, open_desk
 from stillwatch.share.desk.keychange import rotate_key
 from stillwatch.share.desk.people import Hand, people
 from tests.kit import every_break
-from tests.share.desk.labs import OPS, Labs, desk_at, prepared, reopened
+from tests.share.desk.labs import OPS, Labs, desk_at, prepared, reopened, tmp_key
 from tests.share.hub.samples import NOW
 
 
@@ -97,7 +97,7 @@ def test_a_lab_goes_on_and_takes_back_what_it_released_before(tmp_path: Path, se
     mine = labs.release("a")
     labs.pull("b")
     done = CliRunner().invoke(
-        app, ["release", "rotate-key", "--desk", str(labs.desks["a"].folder), "--by", "Ops", "--by-key", _key(tmp_path)]
+        app, ["release", "rotate-key", "--desk", str(labs.desks["a"].folder), "--by", "Ops", "--by-key", tmp_key(tmp_path / "ops.key", OPS)]
     )
     assert done.exit_code == 0, done.output
     labs.desks["a"] = reopened(labs.desks["a"])
@@ -106,10 +106,3 @@ def test_a_lab_goes_on_and_takes_back_what_it_released_before(tmp_path: Path, se
     labs.answer("a", mine, "retraction", "error")
     assert labs.pull("b").retracted == (mine,)
     assert labs.pull("c").retracted == (mine,)
-
-
-def _key(home: Path) -> str:
-    place = home / "ops.key"
-    place.touch(0o600)
-    place.write_bytes(OPS.key.private_bytes_raw())
-    return str(place)

@@ -177,6 +177,11 @@ class Book:
         """The entries of a kind, unchecked: for what is done again without harm; what somebody is held to is read with ``checked``."""
         return [json.loads(r["line"]) for r in self.read("SELECT line FROM entry WHERE kind = ? ORDER BY n", kind)]
 
+    def entry(self, n: int) -> dict[str, Any]:
+        """One entry, unchecked as in ``entries``; empty where there is none."""
+        rows = self.read("SELECT line FROM entry WHERE n = ?", n)
+        return dict(json.loads(rows[0]["line"])) if rows else {}
+
     def lines(self) -> list[bytes]:
         """The ledger as it was written."""
         return [bytes(r["line"]) for r in self.read("SELECT line FROM entry ORDER BY n")]

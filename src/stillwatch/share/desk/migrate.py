@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -38,7 +37,8 @@ def migrate(folder: Path, book: Book, key: Ed25519PrivateKey, member: str, peopl
             f"{folder / 'policy.toml'}: names {', '.join(strange)}, whom the ledger does not know; persons are enrolled with stillwatch release person, take the lines out"
         )
     for name in old:
-        _aside(folder, name, done or {})
+        with book.write():  # one process at a time
+            _aside(folder, name, done or {})
 
 
 def _take(folder: Path, book: Book, key: Ed25519PrivateKey, member: str, people: Sequence[Mapping[str, Any]], now: float) -> None:
@@ -99,11 +99,12 @@ def _record(path: Path) -> Record:
 
 
 def _aside(folder: Path, name: str, done: Mapping[str, str]) -> None:
-    """Keep an old file aside; whoever else does the same is not in the way."""
+    """Keep an old file aside, if no other process has done so."""
     place = folder / ASIDE
     place.mkdir(mode=0o700, exist_ok=True)
-    with suppress(FileNotFoundError):
-        if (place / name).exists() or (name in done and sha256((folder / name).read_bytes()).hexdigest() != done[name]):
+    if (folder / name).exists():
+        strange = name == "ledger.jsonl" and sha256((folder / name).read_bytes()).hexdigest() != done.get(name)
+        if strange or (place / name).exists():
             raise DeskError(
                 f"{folder / name}: written by an earlier Stillwatch after this desk went over to {NAME}; nothing of it counts. Use one version only, and move it away"
             )

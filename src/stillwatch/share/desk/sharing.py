@@ -81,10 +81,17 @@ def prepare_campaign(
 
 
 def answer(
-    desk: Desk, campaign: str, now: float, *, kind: str, value: str, days: tuple[date, date] | None = None
+    desk: Desk, campaign: str, now: float, *, kind: str, value: str, days: tuple[date, date] | None = None, counsel: Hand | None = None
 ) -> Prepared | door.Withheld:
-    """A sighting of or an opinion on a partner's campaign, or the retraction of one of ours."""
-    return _prepare(desk, door.Draft(campaign, ledger=desk.member), campaign, now, None, answer=kind, value=value, days=days)
+    """A sighting of or an opinion on a partner's campaign, or the retraction of one of ours.
+
+    Args:
+        counsel: signs it where the legal basis is counsel's opinion.
+
+    Raises:
+        DeskError: it is no campaign of ours that is taken back, or counsel's signature is needed.
+    """
+    return _prepare(desk, door.Draft(campaign, ledger=desk.member), campaign, now, counsel, answer=kind, value=value, days=days)
 
 
 def _prepare(desk: Desk, draft: door.Draft, subject: str, now: float, counsel: Hand | None, **more: Any) -> Prepared | door.Withheld:
@@ -95,10 +102,7 @@ def _prepare(desk: Desk, draft: door.Draft, subject: str, now: float, counsel: H
         _record_withheld(desk, made, subject, now)
         return made
     if isinstance(made.document, door.Retraction):
-        taken_back = desk.book.release(made.document.subject)
-        if taken_back is None:
-            raise DeskError(f"{made.document.subject}: no release of ours; only one's own campaigns can be taken back")
-        objects = wire.objects(_reopened(taken_back), made)
+        objects = wire.objects(_of_ours(desk, made.document.subject), made, {desk.member, *desk.policy.former})
     else:
         objects = wire.objects(made)
     bundle = rfc8785.dumps(wire.bundle(objects, [desk.member]))
@@ -112,7 +116,7 @@ def _prepare(desk: Desk, draft: door.Draft, subject: str, now: float, counsel: H
         "removed": dict(draft.removed),
         "legal_basis": made.document.stamp.legal_basis,
         "source": basis.source if basis else "",
-        "counsel": _approval(made, "counsel", counsel) if counsel is not None else None,
+        "counsel": _counsel_signs(desk, made, counsel),
     }
     stays = json.dumps({"subject": subject, "removed": dict(draft.removed)}, indent=1)
     with desk.book.write():
@@ -127,9 +131,40 @@ def _prepare(desk: Desk, draft: door.Draft, subject: str, now: float, counsel: H
     return Prepared(desk.copies(made.id), made, bundle, draft.removed)
 
 
-def _approval(release: door.Release, role: str, hand: Hand) -> dict[str, Any]:
-    """A person's signature of a document, as it travels, with the person's name and key, which stay here."""
-    return {"name": hand.name, "public_key": hand.public, "approval": asdict(wire.sign_approval(release, role, hand.key))}
+def _approval(release: door.Release, role: str, hand: Hand) -> dict[str, str]:
+    """A person's signature of a document, as it travels."""
+    return asdict(wire.sign_approval(release, role, hand.key))
+
+
+def _counsel_signs(desk: Desk, made: door.Release, counsel: Hand | None) -> dict[str, Any] | None:
+    """Counsel's signatures of what needs them, with name and key, which stay here; None where nothing does.
+
+    Raises:
+        DeskError: something does, and counsel is not there.
+    """
+    documents = [made]
+    if isinstance(made.document, door.Retraction) and not _travelled(desk, made.document.subject):
+        documents.append(_of_ours(desk, made.document.subject))
+    documents = [r for r in documents if getattr(r.document, "counsel", False) or r.document.stamp.legal_basis == "counsel-opinion"]
+    if not documents:
+        return None
+    if counsel is None:
+        raise DeskError(f"{made.id}: it rests on counsel's word, so counsel must sign it: --counsel NAME --key FILE")
+    return {"name": counsel.name, "public_key": counsel.public, "approvals": [_approval(r, "counsel", counsel) for r in documents]}
+
+
+def _of_ours(desk: Desk, campaign: str) -> door.Release:
+    r = desk.book.release(campaign)
+    if r is None:
+        raise DeskError(f"{campaign}: no release of ours; only one's own campaigns can be taken back")
+    return _reopened(r)
+
+
+def _travelled(desk: Desk, campaign: str) -> list[dict[str, str]]:
+    """The approvals with which a campaign of ours left; none where that was before they travelled."""
+    r = desk.book.release(campaign)
+    entry = desk.book.entry(r.approved) if r is not None and r.approved is not None else {}
+    return list(entry.get("detail", {}).get("approvals", ()))
 
 
 def _reopened(r: Outgoing) -> door.Release:
@@ -154,14 +189,14 @@ def approve(desk: Desk, ident: str, by: Hand, now: float) -> Outgoing:
         prepared = _prepared(desk, r, entries)
         _in_force(desk, r, now)
         release = _reopened(r)
-        own = _approval(release, "release", by)
-        travel = [own["approval"]]
+        travel = [_approval(release, "release", by)]
         if (counsel := _counsel(r, prepared)) is not None:
             if counsel["public_key"] == by.public:
                 raise DeskError(f"{r.id}: {counsel['name']} has released it as counsel; somebody else must approve it")
-            travel.append(counsel["approval"])
-        if isinstance(release.document, door.Retraction):
-            travel = [*_travelled(desk, release.document.subject, entries, by), *travel]
+            travel += counsel["approvals"]
+        if isinstance(release.document, door.Retraction):  # what left before approvals travelled is signed by who takes it back
+            campaign = release.document.subject
+            travel += _travelled(desk, campaign) or [_approval(_of_ours(desk, campaign), "release", by)]
         statement = {"release": r.id, "digest": _digest(r.bundle), "by": by.name, "at": time_text(now)}
         signed = {**statement, "signature": by.key.sign(rfc8785.dumps(statement)).hex(), "public_key": by.public}
         detail = {**signed, "approvals": travel}
@@ -169,14 +204,6 @@ def approve(desk: Desk, ident: str, by: Hand, now: float) -> Outgoing:
         desk.book.put(replace(r, approved=n, stage="approved"))
     desk.copy(r.id, "approval.json", json.dumps(detail, indent=1).encode())
     return r
-
-
-def _travelled(desk: Desk, campaign: str, entries: Sequence[Mapping[str, Any]], by: Hand) -> list[dict[str, Any]]:
-    """The approvals of a campaign that is taken back; one of before they travelled is signed by who takes it back."""
-    r = desk.book.release(campaign)
-    assert r is not None  # prepared from it
-    before = entries[r.approved]["detail"].get("approvals") if r.approved is not None else None
-    return list(before) if before else [_approval(_reopened(r), "release", by)["approval"]]
 
 
 def _prepared(desk: Desk, r: Outgoing, entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
