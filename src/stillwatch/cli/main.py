@@ -42,6 +42,9 @@ RELEASE: Final = {
         "Enrol a person with a key of their own, change their roles or remove them; after the first two it takes a second hand.",
         "share",
     ),
+    "gap": Entry(
+        _RELEASE, "Say, as two persons, that the ledger's newest entries are lost; it goes on, and the gap stands in it.", "share"
+    ),
     "rotate-key": Entry(
         _RELEASE, "Give the lab a new signing key that the old one endorses; what the old one signed stays the lab's.", "share"
     ),

@@ -21,6 +21,7 @@ from stillwatch.share import release as door
 from stillwatch.share.desk import people as enrolment
 from stillwatch.share.desk import sharing
 from stillwatch.share.desk.desk import DeskError, make_desk, read_key, write_private
+from stillwatch.share.desk.heads import own_up
 from stillwatch.share.desk.incoming import partners_campaign
 from stillwatch.share.desk.keychange import rotate_key
 from stillwatch.share.desk.people import Hand
@@ -88,7 +89,7 @@ def person_command(
     except (DeskError, OSError) as error:
         stop(str(error))
     what = "approve" if "release" in roles else f"act as {', '.join(roles)}"
-    say(f"{name} may {what}; key {key}{' (one of the two who found this desk)' if founded else ''}")
+    say(f"{name} may {what}; key {key}{' (a founder of this desk)' if founded else ''}")
 
 
 @app.command("rotate-key")
@@ -105,6 +106,25 @@ def rotate_key_command(
         stop(str(error))
     say(f"Member {after.member}, before {home.member}; public key {after.key.public_key().public_bytes_raw().hex()}")
     say(f"Have the hub's operator enrol it (stillwatch hub rotate NAME --public-key HEX); the endorsement is {desk / 'key-change.json'}")
+
+
+@app.command("gap")
+def gap_command(
+    desk: DeskDir,
+    by: Annotated[str, typer.Option(help="Your name, as in the ledger.")],
+    by_key: Annotated[Path, typer.Option(help="Your own key.")],
+    second: Annotated[str, typer.Option(help="The other person, as in the ledger.")],
+    second_key: Annotated[Path, typer.Option(help="The other person's own key.")],
+    why: Annotated[str, typer.Option(help="How the entries were lost, for counsel.")],
+) -> None:
+    """Say, as two persons, that the ledger's newest entries are lost; it goes on, and the gap stands in it."""
+    home = opened(desk)
+    try:
+        hands = Hand(by, read_key(by_key)), Hand(second, read_key(second_key))
+        lost = own_up(home, connected(home), *hands, why, time.time())
+    except (DeskError, ClientError, OSError) as error:
+        stop(str(error))
+    say(f"{len(lost)} heads of the hub's log are given up, by {by} and {second}; counsel's export names the gap")
 
 
 @app.command("key")

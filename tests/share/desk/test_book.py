@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -19,6 +22,7 @@ from typer.testing import CliRunner
 from stillwatch.cli.main import app
 from stillwatch.share.desk import audit, heads, incoming, sharing
 from stillwatch.share.desk.desk import Desk, DeskError, open_desk
+from stillwatch.share.desk.people import Hand, enrol
 from stillwatch.share.net.access import ClientError
 from stillwatch.share.tokens import seal
 from stillwatch.share.wire import stix as wire
@@ -119,12 +123,42 @@ def test_the_ledger_shows_every_tampering_and_a_cut_tail_shows_at_the_hub(tmp_pa
     hub.place.write_text("")
     other = Partners(tmp_path / "other")
     other.pages = []
+    desk.remember(heads_seen=None)
     other._add("head", {"n": 99, "head": "0" * 64})
     with pytest.raises(DeskError, match="had 99 entries"):
         incoming.pull(desk, other, NOW)  # type: ignore[arg-type]
     put(whole)
-    facts = audit.of_desk(desk, [])
-    assert "0, all of them heads of this ledger" in facts.files["report.html"].decode()
+    facts = audit.of_desk(desk, pages)
+    assert "1, all of them of this ledger" in facts.files["report.html"].decode()
+
+
+def test_two_persons_own_up_to_a_gap_and_nobody_else(tmp_path: Path) -> None:
+    desk, hub = desk_at(tmp_path / "d"), PretendHub(tmp_path / "hub")
+    assert heads.log_head(desk, hub) == ""  # type: ignore[arg-type]
+    with pytest.raises(DeskError, match="nothing is lost"):
+        heads.own_up(desk, hub, COUNSEL, OPS, "", NOW)  # type: ignore[arg-type]
+    night = shutil.copytree(desk.folder, tmp_path / "backup")
+    made = prepared(desk)
+    sharing.approve(desk, made.release.id, COUNSEL, NOW)
+    sharing.send(desk, made.release.id, hub, NOW)  # type: ignore[arg-type]
+
+    restored = open_desk(night)  # last night's copy, after the disk died
+    with pytest.raises(DeskError, match=r"an old copy was put back.*release gap"):
+        heads.check_heads(restored, hub)  # type: ignore[arg-type]
+    with pytest.raises(DeskError, match="another person"):
+        heads.own_up(restored, hub, COUNSEL, COUNSEL, "", NOW)  # type: ignore[arg-type]
+    late = Hand("Late", Ed25519PrivateKey.generate())
+    enrol(restored, late, ("release",), NOW, by=OPS)
+    with pytest.raises(DeskError, match="two persons who were enrolled before"):
+        heads.own_up(restored, hub, late, OPS, "", NOW)  # type: ignore[arg-type]
+    assert len(heads.own_up(restored, hub, COUNSEL, OPS, "the disk died", NOW)) == 1  # type: ignore[arg-type]
+    heads.check_heads(restored, hub)  # type: ignore[arg-type]
+    export = audit.of_desk(open_desk(night), heads.logged_heads(hub)[0]).files  # type: ignore[arg-type]
+    assert json.loads(export["gaps.jsonl"])["by"] == ["Counsel", "Ops"]
+
+    anew = desk_at(tmp_path / "anew")  # whoever has lab.key writes a ledger with founders of his own
+    with pytest.raises(DeskError, match="it is not this member's"):
+        heads.own_up(anew, hub, COUNSEL, OPS, "", NOW)  # type: ignore[arg-type]
 
 
 def test_a_hub_that_logs_no_heads_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

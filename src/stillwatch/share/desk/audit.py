@@ -51,7 +51,7 @@ def of_desk(desk: Desk, heads: Sequence[Head] | None = None) -> Pack:
     lines = desk.book.lines()
     ledger = checked(lines, desk.folder / NAME, desk.key.public_key())
     if heads is not None:
-        compare(desk, heads, lines)
+        compare(desk, heads, ledger)
     messages = _messages(ledger)
     refusals = [
         {"at": e["at"], "subject": e["detail"]["subject"], **r} for e in ledger if e["kind"] == "withheld" for r in e["detail"]["refusals"]
@@ -85,6 +85,17 @@ def of_desk(desk: Desk, heads: Sequence[Head] | None = None) -> Pack:
         for e in ledger
         if e["kind"] == "key-changed"
     ]
+    gaps = [
+        {
+            "number": e["n"],
+            "at": e["at"],
+            "by": [x["name"] for x in e["detail"]["signatures"]],
+            "why": e["detail"]["statement"]["why"],
+            "heads_lost": len(e["detail"]["statement"]["lost"]),
+        }
+        for e in ledger
+        if e["kind"] == "gap"
+    ]
     tokens = [{"at": e["at"], **e["detail"]} for e in ledger if e["kind"] == "tokens"]
     sent = [m for m in messages if m["sent"]]
     campaigns = [m for m in sent if m["release"].startswith("campaign--")]
@@ -110,6 +121,7 @@ def of_desk(desk: Desk, heads: Sequence[Head] | None = None) -> Pack:
         "refused.jsonl": _lines(refused),
         "persons.jsonl": _lines(persons),
         "keys.jsonl": _lines(keys),
+        "gaps.jsonl": _lines(gaps),
         "tokens.jsonl": _lines(tokens),
         "rates.json": json.dumps(rates, indent=1).encode(),
         "ledger.jsonl": b"".join(line + b"\n" for line in lines),
@@ -148,10 +160,11 @@ def of_desk(desk: Desk, heads: Sequence[Head] | None = None) -> Pack:
         ),
         ("Persons, now and before", ("name", "roles", "public_key", "added", "added_by", "changes", "removed", "removed_by"), persons),
         ("Changes of the lab's key", ("number", "at", "old", "new", "by"), keys),
+        ("Entries of the ledger that were lost", ("number", "at", "by", "why", "heads_lost"), gaps),
         ("Blinded traits", ("at", "campaign", "trait", "epoch", "tokens"), tokens),
     ]
     title = f"Member {desk.member}: sharing under review"
-    logged = "the hub was not asked" if heads is None else f"{len(heads)}, all of them heads of this ledger"
+    logged = "the hub was not asked" if heads is None else f"{len(heads)}, all of them of this ledger or of a gap named below"
     facts = {"ledger entries, all signatures and links checked": len(ledger), "heads of the ledger in the hub's log": logged, **rates}
     return _packed(title, facts, tables, files)
 

@@ -18,7 +18,7 @@ from stillwatch import records
 from stillwatch.share import release as door
 from stillwatch.share.desk.book import time_text
 from stillwatch.share.desk.desk import Desk, DeskError, Outgoing, public_of
-from stillwatch.share.desk.heads import log_head
+from stillwatch.share.desk.heads import check_heads, log_head
 from stillwatch.share.desk.people import Hand, enrolled, people, the_person
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.keyholder.client import KeyHolderClient, tokens_of
@@ -255,8 +255,10 @@ def send(desk: Desk, ident: str, hub: HubClient, now: float) -> Sent:
     That it goes is in the ledger before it goes, and what became of it afterwards; where a break came between, it is sent again and put down once.
 
     Raises:
-        DeskError: it is not approved, the approval does not hold any more, or it must not leave today.  The refusal stands in the ledger.
+        DeskError: it is not approved, the approval does not hold any more, or it must not leave today (the refusal stands in the ledger then); or the ledger is
+            not the one whose head the hub has logged.
     """
+    check_heads(desk, hub)
     try:
         with desk.book.write():
             r = desk.outgoing(ident)
