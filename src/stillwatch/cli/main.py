@@ -37,10 +37,22 @@ CASE: Final = {
 }
 RELEASE: Final = {
     "init": Entry(_RELEASE, "Make a desk: the lab's signing key, a policy to be read by counsel, an empty ledger.", "share"),
-    "person": Entry(_RELEASE, "Name somebody who may approve releases.", "share"),
+    "person": Entry(
+        _RELEASE,
+        "Enrol a person with a key of their own, change their roles or remove them; after the first two it takes a second hand.",
+        "share",
+    ),
+    "gap": Entry(
+        _RELEASE, "Say, as two persons, that the ledger's newest entries are lost; it goes on, and the gap stands in it.", "share"
+    ),
+    "rotate-key": Entry(
+        _RELEASE, "Give the lab a new signing key that the old one endorses; what the old one signed stays the lab's.", "share"
+    ),
     "key": Entry(_RELEASE, "Print the lab's public key, which the hub's operator needs to enrol it.", "share"),
     "prepare": Entry(_RELEASE, "Show the exact bytes that would leave beside what stays; or why nothing may.", "share"),
-    "approve": Entry(_RELEASE, "Sign what was prepared, as a named person with the role; then the lab's key signs every object.", "share"),
+    "approve": Entry(
+        _RELEASE, "Sign what was prepared, as a named person with the role; the signature travels with the document.", "share"
+    ),
     "send": Entry(_RELEASE, "Send an approved release to the hub; sending twice does no harm.", "share"),
     "retract": Entry(_RELEASE, "Prepare the withdrawal of a campaign everywhere; approve and send it like any release.", "share"),
     "sighting": Entry(_RELEASE, "Prepare an answer to a partner's campaign: seen here or looked for in vain; no number.", "share"),

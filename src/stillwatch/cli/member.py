@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from stillwatch.cli import codes
+from stillwatch.cli.case import case_file_of
 from stillwatch.cli.console import row, say, say_json, stop, stopped
 from stillwatch.cli.options import Column, Json
 from stillwatch.records import ACTIONS
-from stillwatch.share.desk import sharing
-from stillwatch.share.desk.desk import Desk, DeskError, open_desk
+from stillwatch.share.desk import incoming, sharing
+from stillwatch.share.desk.desk import Desk, DeskError, open_desk, read_key
+from stillwatch.share.desk.heads import watch
+from stillwatch.share.desk.people import Hand
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.keyholder.client import KeyHolderClient
 from stillwatch.share.net.access import ClientError
@@ -50,6 +54,18 @@ def opened(folder: Path) -> Desk:
         stop(str(error))
 
 
+def hand(name: str | None, key: Path | None, option: str) -> Hand | None:
+    """Somebody who acts, from two options that go together; None where neither is given.
+
+    Raises:
+        DeskError: the file is no key.
+        OSError: it cannot be read.
+    """
+    if (name is None) != (key is None):
+        stop(f"{option}: give the name and the person's own key, or neither")
+    return Hand(name, read_key(key)) if name is not None and key is not None else None
+
+
 def key_holders(urls: list[str], token_files: list[Path]) -> list[KeyHolderClient]:
     """The key-holders that a command names, each with its token."""
     if len(urls) != len(token_files):
@@ -74,25 +90,41 @@ def join_command(
         stop(str(error))
     if home.member not in directory.of:
         stop(f"the hub does not know this desk's key; its operator must enrol {home.key.public_key().public_bytes_raw().hex()}")
+    try:
+        sharing.tell_persons(home, client)
+    except ClientError as error:
+        stop(str(error))
     home.remember(hub=hub, token=token, collection=collection, log=directory.log)
     say(f"Joined {hub}; log {directory.log}")
 
 
 @app.command("push")
-def push_command(desk: DeskDir) -> None:
+def push_command(
+    desk: DeskDir,
+    again: Annotated[bool, typer.Option("--again", help="Also what was sent before, for a hub that lost it.")] = False,
+) -> None:
     """Send all releases that are approved and not yet sent."""
     home = opened(desk)
+    sent, refused, notes = 0, 0, dict[str, None]()
     try:
-        client, folders, refused = connected(home), sharing.waiting(home), 0
-        for folder in folders:
-            told = sharing.send(home, folder, client, time.time())
-            say(f"{folder.name}: {told.stored} objects stored, {len(told.failures)} refused")
-            refused += len(told.failures)
+        client = connected(home)
+        for r in sharing.waiting(home, again=again):
+            try:
+                told = sharing.send(home, r.id, client, time.time())
+            except DeskError as error:  # one that must not go does not keep the others
+                say(f"not sent: {error}")
+                refused += 1
+                continue
+            say(f"{r.id}: {told.stored} objects stored, {len(told.failures)} refused")
+            sent, refused = sent + 1, refused + len(told.failures)
+            notes |= {told.note: None} if told.note else {}
             for ident, why in told.failures:
                 say(f"  {ident}: {why}")
     except (DeskError, ClientError) as error:
         stop(str(error))
-    say(f"{len(folders)} releases sent")
+    say(f"{sent} releases sent")
+    for note in notes:
+        say(note, error=True)
     if refused:
         raise typer.Exit(codes.NO)
 
@@ -102,7 +134,9 @@ def pull_command(desk: DeskDir) -> None:
     """Take in what partners released since the last pull; retractions and expiry re-open decisions."""
     home = opened(desk)
     try:
-        news = sharing.pull(home, connected(home), time.time())
+        news = incoming.pull(home, connected(home), time.time())
+    except LogError as error:
+        _distrust(home, error)
     except (DeskError, ClientError) as error:
         stop(str(error))
     except KeyboardInterrupt:
@@ -110,7 +144,15 @@ def pull_command(desk: DeskDir) -> None:
     _tell(news)
 
 
-def _tell(news: sharing.News) -> None:
+def _distrust(home: Desk, error: LogError) -> NoReturn:
+    stop(
+        f"DO NOT TRUST THIS HUB: {error}. Nothing is pulled from it any more. Keep {home.folder / 'desk.db'} as evidence, write it out with stillwatch hub audit "
+        "export, and hold the signed heads against the other members' by another way than this hub",
+        codes.DISTRUST,
+    )
+
+
+def _tell(news: incoming.News) -> None:
     say(f"{news.new} new objects from partners")
     for ident, what in news.answered:
         say(f"A partner on {ident}: {what}")
@@ -118,6 +160,8 @@ def _tell(news: sharing.News) -> None:
         say(f"Retracted: {ident}")
     for ident in news.expired:
         say(f"Expired: {ident}")
+    for ident in news.deleted:
+        say(f"Deleted by its owner: {ident}")
     for n in news.reopened:
         say(f"Decision {n} is open again: what it relied on has lapsed")
     for ident, why in news.refused:
@@ -133,14 +177,11 @@ def watch_command(
     home = opened(desk)
     while True:
         try:
-            client, state = connected(home), home.state()
-            note, head = client.watch(state.get("seen"), state["log"], home.key, int(time.time()))
-            home.remember(seen=note)
-            news = sharing.pull(home, client, time.time())
+            client = connected(home)
+            found, _ = watch(home, client, time.time())
+            news = incoming.pull(home, client, time.time())
         except LogError as error:
-            stop(
-                f"DO NOT TRUST THIS HUB: {error}. Keep {home.folder / 'state.json'} as evidence and tell the other members", codes.DISTRUST
-            )
+            _distrust(home, error)
         except (DeskError, ClientError) as error:
             if every is None:
                 stop(str(error))
@@ -148,7 +189,11 @@ def watch_command(
         except KeyboardInterrupt:
             stopped("Stopped; what came in is kept.")
         else:
-            say(f"The log, {head.size} entries, begins with what was seen before; cosigned.")
+            say(f"The log, {found.head.size} entries, begins with what was seen before; cosigned.")
+            if found.majority < found.head.size:
+                say(
+                    f"More than half of the {found.members} members have cosigned {found.majority or 'none'} of them; {found.cosigned} ever cosigned."
+                )
             _tell(news)
             sys.stdout.flush()
         if every is None:
@@ -163,17 +208,14 @@ def watch_command(
 def inbox_command(desk: DeskDir, as_json: Json = False) -> None:
     """List partners' campaigns: live, retracted or expired."""
     home = opened(desk)
-    records = [(p, r) for p, r in home.inbox()]
-    sightings = [r for _, r in records if r["object"]["type"] == "sighting" and r["object"].get("count") != 0]
+    sightings = Counter(r.about for r in home.inbox("sighting") if r.object.get("count") != 0)
     campaigns: list[dict[str, Any]] = []
-    for path, r in records:
-        if r["object"]["type"] != "campaign":
-            continue
-        document = next(e["document"] for e in r["object"]["extensions"].values() if "document" in e)
-        one = {"campaign": path.stem, "partner": path.parent.name, "state": r["state"], "until": r["valid_until"]}
+    for r in home.inbox("campaign"):
+        document = incoming.document_of(r)
+        one: dict[str, Any] = {"campaign": r.id, "partner": r.owner, "state": r.state, "until": r.valid_until}
         one["accounts_below"] = 10 ** document["accounts"]
         one["techniques"] = [t["id"] for t in document["techniques"]]
-        one["seen_by_others"] = sum(s["about"] == path.stem for s in sightings)
+        one["seen_by_others"] = sightings[r.id]
         campaigns.append(one)
     if as_json:
         say_json({"campaigns": campaigns})
@@ -200,9 +242,14 @@ def decide_command(
     campaign: Annotated[str, typer.Argument(help="A partner's campaign: its id, or the beginning of it.")],
     action: Annotated[str, typer.Argument(help="watch, prioritise, limit, block or none.")],
     desk: DeskDir,
-    by: Annotated[str, typer.Option(help="Who decides.")],
-    found: Annotated[Path | None, typer.Option(help="What detect wrote here; needed to limit or block.")] = None,
-    evidence: Annotated[str | None, typer.Option(help="The campaign found here that the decision rests on.")] = None,
+    by: Annotated[str, typer.Option(help="Who decides, as in the ledger.")],
+    key: Annotated[Path, typer.Option(help="That person's own key.")],
+    second: Annotated[str | None, typer.Option(help="Who decides with them; needed to limit or block.")] = None,
+    second_key: Annotated[Path | None, typer.Option(help="The second person's own key.")] = None,
+    found: Annotated[Path | None, typer.Option(help="What detect wrote here, with its case file; needed to limit or block.")] = None,
+    evidence: Annotated[
+        str | None, typer.Option(help="The campaign found here, decided on in the case file, that the decision rests on.")
+    ] = None,
     note: Annotated[str, typer.Option(help="Why, for the ledger.")] = "",
 ) -> None:
     """Record a decision of your own; a partner's word alone never limits or blocks anybody."""
@@ -210,11 +257,12 @@ def decide_command(
         stop(f"{action}: none of {', '.join(ACTIONS)}")
     home = opened(desk)
     try:
-        own = found_campaign(found, evidence) if found and evidence else None
-        number = sharing.decide(home, campaign, action, by, own, note, time.time())
-    except (DeskError, FoundError) as error:
+        hands = Hand(by, read_key(key)), hand(second, second_key, "--second")
+        own = incoming.local_evidence(found, evidence, case_file_of(found)) if found and evidence else None
+        number = incoming.decide(home, campaign, action, hands[0], time.time(), evidence=own, second=hands[1], note=note)
+    except (DeskError, OSError) as error:
         stop(str(error))
-    say(f"Decision {number}: {action}, by {by}")
+    say(f"Decision {number}: {action}, by {by}{f' and {second}' if second else ''}")
 
 
 @app.command("contribute")
@@ -238,15 +286,15 @@ def contribute_command(
 
     home = opened(desk)
     try:
-        folder, own = home.outgoing(release), found_campaign(found, evidence)
-        if not (folder / "sent.json").exists():
-            stop(f"{folder.name}: not sent yet; release it first")
+        released, own = home.outgoing(release), found_campaign(found, evidence)
+        if released.stage != "sent":
+            stop(f"{released.id}: not sent yet; release it first")
         table = pq.read_table(found / "accounts.parquet", columns=["account", "campaign"]).to_pylist()
         members = [r["account"] for r in table if r["campaign"] == own.id]
         values, notices = traits_of(accounts, members, key or found / "identity.key", mapping(column))
         holders = key_holders(key_holder, key_holder_token)
         days = [datetime.fromtimestamp(t, UTC).date() for t in (own.first, own.last)]
-        context = Context(folder.name, days[0], days[1])
+        context = Context(released.id, days[0], days[1])
         told = sharing.contribute(home, context, values, len(members), connected(home), holders, time.time())
     except (DeskError, FoundError, IntakeError, ClientError, ProofError, OSError) as error:
         stop(str(error))

@@ -15,17 +15,25 @@ from rich.table import Table
 
 from stillwatch.cli import codes
 from stillwatch.cli.console import row, say, say_json, stop
-from stillwatch.cli.member import DeskDir, connected, opened
+from stillwatch.cli.member import DeskDir, connected, hand, opened
 from stillwatch.cli.options import Json
 from stillwatch.share import release as door
+from stillwatch.share.desk import people as enrolment
 from stillwatch.share.desk import sharing
-from stillwatch.share.desk.desk import DeskError, add_person, make_desk, read_key, write_private
+from stillwatch.share.desk.desk import DeskError, make_desk, read_key, write_private
+from stillwatch.share.desk.heads import own_up
+from stillwatch.share.desk.incoming import partners_campaign
+from stillwatch.share.desk.keychange import rotate_key
+from stillwatch.share.desk.people import Hand
 from stillwatch.share.net.access import ClientError
+from stillwatch.share.release.policy import Role
 from stillwatch.share.wire.stix import WireError
 from stillwatch.watch.found import FoundError, found_campaign
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Found = Annotated[Path, typer.Option(help="What detect wrote with --out.")]
+Counsel = Annotated[str | None, typer.Option(help="Counsel's name, where the legal basis is counsel's opinion.")]
+CounselKey = Annotated[Path | None, typer.Option(help="Counsel's key, with --counsel.")]
 
 
 @app.command("init")
@@ -41,21 +49,82 @@ def init_command(folder: Annotated[Path, typer.Argument(metavar="DESK", help="Fo
 
 @app.command("person")
 def person_command(
-    name: Annotated[str, typer.Argument(help="As it shall stand in the ledger.")],
+    name: Annotated[str, typer.Argument(help="As it shall stand in the ledger, in any script.")],
     desk: DeskDir,
-    key: Annotated[Path, typer.Option(help="The person's own key; made on first use. It belongs to the person, not to the desk.")],
-    counsel: Annotated[bool, typer.Option("--counsel", help="Also has the role of counsel.")] = False,
+    key: Annotated[
+        Path | None, typer.Option(help="The person's own key; made on first use. It belongs to the person, not to the desk.")
+    ] = None,
+    counsel: Annotated[bool, typer.Option("--counsel", help="Approves releases and has the role of counsel.")] = False,
+    role: Annotated[
+        list[str] | None, typer.Option(help="release (approves), counsel, operator or auditor; as often as need be. Default: release.")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the person's rights; what was done stays in the record.")] = False,
+    by: Annotated[str | None, typer.Option(help="The second hand: somebody enrolled, needed after the first two persons.")] = None,
+    by_key: Annotated[Path | None, typer.Option(help="The second hand's own key.")] = None,
 ) -> None:
-    """Name somebody who may approve releases."""
+    """Enrol a person with a key of their own, change their roles or remove them; after the first two it takes a second hand."""
     home = opened(desk)
+    roles = _typed([*(role or ()), *(("release", "counsel") if counsel else ())] or ["release"], tuple[Role, ...], "--role")
+    if remove and (key is not None or counsel or role):
+        stop("--remove takes neither --key nor roles")
+    if not remove and key is None:
+        stop("--key is needed: the person's own key; it is made on first use")
     try:
-        if not key.exists():
+        second = hand(by, by_key, "--by")
+        if key is None:
+            if second is None:
+                stop("--remove needs a second hand: --by NAME --by-key FILE of somebody enrolled")
+            enrolment.remove(home, name, time.time(), second)
+            say(f"{name} may do nothing any more; removed by {second.name}")
+            return
+        made = not key.exists()
+        if made:
             write_private(key, Ed25519PrivateKey.generate().private_bytes_raw())
-        public = read_key(key).public_key().public_bytes_raw().hex()
-        add_person(home, door.Person(name, ("release", "counsel") if counsel else ("release",), public))
+        try:
+            founded = enrolment.enrol(home, Hand(name, read_key(key)), tuple(dict.fromkeys(roles)), time.time(), second)
+        except DeskError:
+            if made:
+                key.unlink()  # nobody's
+            raise
     except (DeskError, OSError) as error:
         stop(str(error))
-    say(f"{name} may approve; key {key}")
+    what = "approve" if "release" in roles else f"act as {', '.join(roles)}"
+    say(f"{name} may {what}; key {key}{' (a founder of this desk)' if founded else ''}")
+
+
+@app.command("rotate-key")
+def rotate_key_command(
+    desk: DeskDir,
+    by: Annotated[str, typer.Option(help="Your name, as in the ledger.")],
+    by_key: Annotated[Path, typer.Option(help="Your own key.")],
+) -> None:
+    """Give the lab a new signing key that the old one endorses; what the old one signed stays the lab's."""
+    home = opened(desk)
+    try:
+        after = rotate_key(home, Hand(by, read_key(by_key)), time.time())
+    except (DeskError, OSError) as error:
+        stop(str(error))
+    say(f"Member {after.member}, before {home.member}; public key {after.key.public_key().public_bytes_raw().hex()}")
+    say(f"Have the hub's operator enrol it (stillwatch hub rotate NAME --public-key HEX); the endorsement is {desk / 'key-change.json'}")
+
+
+@app.command("gap")
+def gap_command(
+    desk: DeskDir,
+    by: Annotated[str, typer.Option(help="Your name, as in the ledger.")],
+    by_key: Annotated[Path, typer.Option(help="Your own key.")],
+    second: Annotated[str, typer.Option(help="The other person, as in the ledger.")],
+    second_key: Annotated[Path, typer.Option(help="The other person's own key.")],
+    why: Annotated[str, typer.Option(help="How the entries were lost, for counsel.")],
+) -> None:
+    """Say, as two persons, that the ledger's newest entries are lost; it goes on, and the gap stands in it."""
+    home = opened(desk)
+    try:
+        hands = Hand(by, read_key(by_key)), Hand(second, read_key(second_key))
+        lost = own_up(home, connected(home), *hands, why, time.time())
+    except (DeskError, ClientError, OSError) as error:
+        stop(str(error))
+    say(f"{len(lost)} heads of the hub's log are given up, by {by} and {second}; counsel's export names the gap")
 
 
 @app.command("key")
@@ -80,16 +149,13 @@ def prepare_command(
     tlp: Annotated[str | None, typer.Option(help="clear, green, amber or amber+strict.")] = None,
     valid_days: Annotated[int | None, typer.Option(help="Days until it expires, at most 180.")] = None,
     counsel: Annotated[str | None, typer.Option(help="Counsel's name, to release what rule R01 holds back.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Counsel's key, with --counsel.")] = None,
+    key: CounselKey = None,
 ) -> None:
     """Show the exact bytes that would leave beside what stays; or why nothing may."""
     home = opened(desk)
     try:
         subject = found_campaign(found, campaign)
-        if counsel is not None:
-            if key is None:
-                stop("--counsel needs --key, counsel's own key")
-            sharing.the_person(home, counsel, "counsel", read_key(key))
+        releasing = hand(counsel, key, "--counsel")
         grounds = _typed(sorted({*door.grounds_of(subject), *(ground or ())}), tuple[door.Ground, ...], "--ground")
         networks = _typed([_network(n) for n in network or ()], tuple[door.Network, ...], "--network")
         draft = door.Draft(
@@ -98,9 +164,8 @@ def prepare_command(
             networks=networks,
             tlp=_typed(tlp, door.Tlp | None, "--tlp"),
             valid_days=valid_days,
-            counsel_releases=counsel is not None,
         )
-        made = sharing.prepare_campaign(home, subject, draft, time.time(), access_path=access_path, target=target)
+        made = sharing.prepare_campaign(home, subject, draft, time.time(), counsel=releasing, access_path=access_path, target=target)
     except (DeskError, FoundError, OSError, WireError) as error:
         stop(str(error))
     _show(made, desk)
@@ -148,16 +213,16 @@ def _show(made: sharing.Prepared | door.Withheld, desk: Path) -> None:
 def approve_command(
     release: Annotated[str, typer.Argument(help="The release's id, or the beginning of it.")],
     desk: DeskDir,
-    by: Annotated[str, typer.Option(help="Your name, as in the policy.")],
+    by: Annotated[str, typer.Option(help="Your name, as in the ledger.")],
     key: Annotated[Path, typer.Option(help="Your own key.")],
 ) -> None:
-    """Sign what was prepared, as a named person with the role; then the lab's key signs every object."""
+    """Sign what was prepared, as a named person with the role; the signature travels with the document."""
     home = opened(desk)
     try:
-        folder = sharing.approve(home, release, by, read_key(key), time.time())
-    except (DeskError, OSError) as error:
+        made = sharing.approve(home, release, Hand(by, read_key(key)), time.time())
+    except (DeskError, OSError, WireError) as error:
         stop(str(error))
-    say(f"Approved by {by}: {folder.name}. Next: stillwatch release send {folder.name} --desk {desk}")
+    say(f"Approved by {by}: {made.id}. Next: stillwatch release send {made.id} --desk {desk}")
 
 
 @app.command("send")
@@ -165,13 +230,15 @@ def send_command(release: Annotated[str, typer.Argument(help="The release's id, 
     """Send an approved release to the hub; sending twice does no harm."""
     home = opened(desk)
     try:
-        folder = home.outgoing(release)
-        told = sharing.send(home, folder, connected(home), time.time())
+        ident = home.outgoing(release).id
+        told = sharing.send(home, ident, connected(home), time.time())
     except (DeskError, ClientError) as error:
         stop(str(error))
-    for ident, why in told.failures:
-        say(f"refused: {ident}: {why}")
-    say(f"{told.stored} objects stored at the hub, {len(told.failures)} refused: {folder.name}")
+    for one, why in told.failures:
+        say(f"refused: {one}: {why}")
+    say(f"{told.stored} objects stored at the hub, {len(told.failures)} refused: {ident}")
+    if told.note:
+        say(told.note, error=True)
     if told.failures:
         raise typer.Exit(codes.NO)
 
@@ -181,12 +248,16 @@ def retract_command(
     campaign: Annotated[str, typer.Argument(help="The id of a campaign of ours that was released.")],
     desk: DeskDir,
     reason: Annotated[str, typer.Option(help="error, appeal-upheld, evidence-lapsed or legal.")],
+    counsel: Counsel = None,
+    key: CounselKey = None,
 ) -> None:
     """Prepare the withdrawal of a campaign everywhere; approve and send it like any release."""
     home = opened(desk)
     try:
-        made = sharing.answer(home, home.outgoing(campaign).name, time.time(), kind="retraction", value=reason)
-    except (DeskError, WireError, FileNotFoundError) as error:
+        made = sharing.answer(
+            home, home.outgoing(campaign).id, time.time(), kind="retraction", value=reason, counsel=hand(counsel, key, "--counsel")
+        )
+    except (DeskError, OSError, WireError) as error:
         stop(str(error))
     _show(made, desk)
 
@@ -198,14 +269,24 @@ def sighting_command(
     seen: Annotated[bool, typer.Option("--seen/--not-seen", help="Whether it was seen here.")],
     first: Annotated[str, typer.Option(help="First day that was looked at, such as 2026-11-01.")],
     last: Annotated[str | None, typer.Option(help="Last day; today if not given.")] = None,
+    counsel: Counsel = None,
+    key: CounselKey = None,
 ) -> None:
     """Prepare an answer to a partner's campaign: seen here or looked for in vain; no number."""
     home = opened(desk)
     try:
         days = date.fromisoformat(first), date.fromisoformat(last) if last else datetime.now(UTC).date()
         value = "seen" if seen else "not-seen"
-        made = sharing.answer(home, sharing.partners_campaign(home, campaign), time.time(), kind="sighting", value=value, days=days)
-    except ValueError as error:
+        made = sharing.answer(
+            home,
+            partners_campaign(home, campaign).id,
+            time.time(),
+            kind="sighting",
+            value=value,
+            days=days,
+            counsel=hand(counsel, key, "--counsel"),
+        )
+    except (ValueError, OSError) as error:
         stop(str(error))
     _show(made, desk)
 
@@ -215,12 +296,16 @@ def opinion_command(
     campaign: Annotated[str, typer.Argument(help="A partner's campaign: its id, or the beginning of it.")],
     opinion: Annotated[str, typer.Argument(help="strongly-disagree, disagree, neutral, agree or strongly-agree.")],
     desk: DeskDir,
+    counsel: Counsel = None,
+    key: CounselKey = None,
 ) -> None:
     """Prepare an opinion on a partner's campaign; disagreement reports a false positive."""
     home = opened(desk)
     try:
-        made = sharing.answer(home, sharing.partners_campaign(home, campaign), time.time(), kind="opinion", value=opinion)
-    except (DeskError, WireError) as error:
+        made = sharing.answer(
+            home, partners_campaign(home, campaign).id, time.time(), kind="opinion", value=opinion, counsel=hand(counsel, key, "--counsel")
+        )
+    except (DeskError, OSError, WireError) as error:
         stop(str(error))
     _show(made, desk)
 

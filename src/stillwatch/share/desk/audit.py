@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+import msgspec
 
+from stillwatch.share.desk.book import NAME, checked
 from stillwatch.share.desk.desk import Desk, DeskError
+from stillwatch.share.desk.heads import Head, compare
+from stillwatch.share.desk.people import people
 from stillwatch.share.hub.taxii import time_text
 from stillwatch.share.release import RULES
 from stillwatch.share.tlog import log as tree
@@ -35,34 +39,24 @@ class Pack:
     files: Mapping[str, bytes]
 
 
-def of_desk(desk: Desk) -> Pack:
+def of_desk(desk: Desk, heads: Sequence[Head] | None = None) -> Pack:
     """A lab's side.
 
+    Args:
+        heads: every head of the ledger that the hub has logged; None where the hub was not asked.
+
     Raises:
-        DeskError: the ledger is not as it was written.
+        DeskError: the ledger is not as it was written, or not the one whose heads the hub has logged.
     """
-    ledger = desk.ledger()
-    by: dict[str, dict[str, Any]] = {}
-    for e in ledger:
-        d = e["detail"]
-        if e["kind"] == "prepared":
-            by[d["release"]] = {
-                **d,
-                "prepared": e["at"],
-                "approved": None,
-                "approved_by": None,
-                "sent": None,
-                "stored": 0,
-                "refused_by_hub": [],
-            }
-        elif e["kind"] == "approved" and d["release"] in by:
-            by[d["release"]] |= {"approved": e["at"], "approved_by": d["by"]}
-        elif e["kind"] == "sent" and d["release"] in by:
-            by[d["release"]] |= {"sent": e["at"], "stored": d["stored"], "refused_by_hub": d["refused"]}
-    messages = list(by.values())
+    lines = desk.book.lines()
+    ledger = checked(lines, desk.folder / NAME, desk.key.public_key())
+    if heads is not None:
+        compare(desk, heads, ledger)
+    messages = _messages(ledger)
     refusals = [
         {"at": e["at"], "subject": e["detail"]["subject"], **r} for e in ledger if e["kind"] == "withheld" for r in e["detail"]["refusals"]
     ]
+    refused = [{"at": e["at"], **e["detail"]} for e in ledger if e["kind"] == "refused"]
     reopened = {e["detail"]["decision"]: (e["at"], e["detail"]["why"]) for e in ledger if e["kind"] == "reopened"}
     decisions = [
         {
@@ -75,15 +69,39 @@ def of_desk(desk: Desk) -> Pack:
         for e in ledger
         if e["kind"] == "decision"
     ]
+    persons = [
+        {
+            **msgspec.to_builtins(s.person),
+            "added": s.added,
+            "added_by": s.added_by or "founder",
+            "removed": s.removed,
+            "removed_by": s.removed_by,
+        }
+        | {"changes": list(s.changes)}
+        for s in people(desk, ledger)
+    ]
+    keys = [
+        {"at": e["at"], **{k: e["detail"]["statement"][k] for k in ("old", "new", "by")}, "number": e["n"]}
+        for e in ledger
+        if e["kind"] == "key-changed"
+    ]
+    gaps = [
+        {
+            "number": e["n"],
+            "at": e["at"],
+            "by": [x["name"] for x in e["detail"]["signatures"]],
+            "why": e["detail"]["statement"]["why"],
+            "heads_lost": len(e["detail"]["statement"]["lost"]),
+        }
+        for e in ledger
+        if e["kind"] == "gap"
+    ]
     tokens = [{"at": e["at"], **e["detail"]} for e in ledger if e["kind"] == "tokens"]
     sent = [m for m in messages if m["sent"]]
     campaigns = [m for m in sent if m["release"].startswith("campaign--")]
-    reasons = Counter(
-        json.loads((desk.folder / "outbox" / m["release"] / "document.json").read_bytes())["reason"]
-        for m in sent
-        if m["release"].startswith("retraction--")
-    )
-    objections = [r for _, r in desk.inbox() if r["object"]["type"] == "opinion" and "disagree" in r["object"]["opinion"]]
+    releases = {r.id: r for r in desk.book.releases()}
+    reasons = Counter(json.loads(releases[m["release"]].document)["reason"] for m in sent if m["release"].startswith("retraction--"))
+    objections = [r for r in desk.inbox("opinion") if "disagree" in r.object["opinion"]]
     rates = {
         "campaigns_sent": len(campaigns),
         "retracted": sum(reasons.values()),
@@ -92,6 +110,7 @@ def of_desk(desk: Desk) -> Pack:
         "appeals_upheld": reasons["appeal-upheld"],
         "objections_of_partners": len(objections),
         "withheld": sum(e["kind"] == "withheld" for e in ledger),
+        "refused": len(refused),
         "decisions": len(decisions),
         "decisions_reopened": len(reopened),
     }
@@ -99,31 +118,88 @@ def of_desk(desk: Desk) -> Pack:
         "messages.jsonl": _lines(messages),
         "refusals.jsonl": _lines(refusals),
         "decisions.jsonl": _lines(decisions),
+        "refused.jsonl": _lines(refused),
+        "persons.jsonl": _lines(persons),
+        "keys.jsonl": _lines(keys),
+        "gaps.jsonl": _lines(gaps),
         "tokens.jsonl": _lines(tokens),
         "rates.json": json.dumps(rates, indent=1).encode(),
-        "ledger.jsonl": (desk.folder / "ledger.jsonl").read_bytes() if ledger else b"",
+        "ledger.jsonl": b"".join(line + b"\n" for line in lines),
         "policy.toml": (desk.folder / "policy.toml").read_bytes(),
         "public-key.hex": desk.key.public_key().public_bytes_raw().hex().encode(),
     }
-    for m in messages:
-        for name in ("document.json", "bundle.json", "approval.json", "signed.json"):
-            path = desk.folder / "outbox" / m["release"] / name
-            if path.exists():
-                files[f"releases/{m['release']}/{name}"] = path.read_bytes()
+    for r in releases.values():
+        files |= {f"releases/{r.id}/document.json": r.document, f"releases/{r.id}/bundle.json": r.bundle}
+    approvals = {e["detail"]["release"]: e["detail"] for e in ledger if e["kind"] == "approved"}
+    files |= {f"releases/{ident}/approval.json": json.dumps(d, indent=1).encode() for ident, d in approvals.items()}
     tables = [
         (
             "What left, or was prepared to",
-            ("release", "subject", "bytes", "legal_basis", "source", "approved_by", "approved", "sent", "stored"),
+            (
+                "release",
+                "subject",
+                "bytes",
+                "legal_basis",
+                "source",
+                "counsel",
+                "approved_by",
+                "approved_key",
+                "approved",
+                "sent",
+                "stored",
+            ),
             messages,
         ),
         ("What was removed before it left", ("release", "removed"), messages),
         ("What was refused at the door", ("at", "subject", "rule", "reason", "reference"), refusals),
-        ("Decisions", ("number", "at", "campaign", "action", "by", "evidence", "note", "reopened", "because"), decisions),
+        ("Sendings and decisions that were refused", ("at", "what", "subject", "by", "reason"), refused),
+        (
+            "Decisions",
+            ("number", "at", "campaign", "action", "by", "second", "evidence", "note", "reopened", "because"),
+            decisions,
+        ),
+        ("Persons, now and before", ("name", "roles", "public_key", "added", "added_by", "changes", "removed", "removed_by"), persons),
+        ("Changes of the lab's key", ("number", "at", "old", "new", "by"), keys),
+        ("Entries of the ledger that were lost", ("number", "at", "by", "why", "heads_lost"), gaps),
         ("Blinded traits", ("at", "campaign", "trait", "epoch", "tokens"), tokens),
     ]
     title = f"Member {desk.member}: sharing under review"
-    facts = {"ledger entries, all signatures and links checked": len(ledger), **rates}
+    logged = "the hub was not asked" if heads is None else f"{len(heads)}, all of them of this ledger or of a gap named below"
+    facts = {"ledger entries, all signatures and links checked": len(ledger), "heads of the ledger in the hub's log": logged, **rates}
     return _packed(title, facts, tables, files)
+
+
+def _messages(ledger: Iterable[Row]) -> list[dict[str, Any]]:
+    """What became of each release; of one that was prepared more than once the last time."""
+    by: dict[str, dict[str, Any]] = {}
+    for e in ledger:
+        d = e["detail"]
+        if e["kind"] == "prepared":
+            again = by.get(d["release"], {})
+            by[d["release"]] = {
+                "approved": None,
+                "approved_by": None,
+                "approved_key": None,
+                "sent": None,
+                "stored": 0,
+                "refused_by_hub": [],
+                **again,
+                **d,
+                "prepared": e["at"],
+                "counsel": _counsel(d["counsel"]),
+            }
+        elif e["kind"] == "approved" and d["release"] in by:
+            by[d["release"]] |= {"approved": e["at"], "approved_by": d["by"], "approved_key": d["public_key"]}
+        elif e["kind"] == "sent" and d["release"] in by:
+            by[d["release"]] |= {"sent": e["at"], "stored": d["stored"], "refused_by_hub": d["refused"]}
+    return list(by.values())
+
+
+def _counsel(said: Any) -> str | None:
+    """Who released it as counsel, and with which key."""
+    if isinstance(said, Mapping):
+        return f"{said['name']}, key {said['public_key']}"
+    return "somebody whom an earlier version did not put down" if said else None
 
 
 def of_hub(db: Database, c: Connection) -> Pack:

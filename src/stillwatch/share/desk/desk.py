@@ -1,29 +1,43 @@
-"""A lab's desk for sharing: its signing key, its policy, what went out, what came in, and a signed ledger of all of it.
+"""A lab's desk for sharing: its signing key, its policy, and the database of what went out, what came in and who decided what.
 
-lab.key         Ed25519, 32 bytes          policy.toml     who may approve, legal bases, limits
-ledger.jsonl    chained and signed         state.json      the hub, its token, how far we have read
-outbox/ID/      one folder a release       inbox/KEY/      partners' records, under the partner's key
+lab.key         Ed25519, 32 bytes          policy.toml     legal bases, limits; counsel's file, never written again
+desk.db         what counts (``book``)     outbox/ID/      copies of releases for people to read
 """
 
 from __future__ import annotations
 
-import json
 import os
+import stat
+import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import rfc8785
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from stillwatch.share.release import KNOWN_BASES, Person, Policy
-from stillwatch.store.files import write_atomically
+from stillwatch.share.desk.book import KIND, NAME, Book, DeskError, Outgoing, Record, checked
+from stillwatch.share.desk.migrate import migrate
+from stillwatch.share.release import KNOWN_BASES, Policy
+from stillwatch.store.files import flush, write_atomically
+from stillwatch.store.sqlite import Database, DatabaseError
+
+__all__ = [
+    "Desk",
+    "DeskError",
+    "Outgoing",
+    "Record",
+    "fingerprint",
+    "make_desk",
+    "open_desk",
+    "public_of",
+    "read_key",
+    "settle",
+    "write_private",
+]
 
 _POLICY: Final = """\
 # A lab's own policy of release.  Counsel keeps it; see docs/sharing.md.
@@ -34,10 +48,8 @@ valid_days = 90            # at most 180
 token_cap = 10000
 token_budget_a_day = 100000
 """
-
-
-class DeskError(ValueError):
-    """The desk cannot be used as asked; the message names the file and says what to do."""
+#: The next key of the lab, from before the ledger names it until it is in the place of the old one.
+NEXT_KEY: Final = "lab.key.next"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,7 @@ class Desk:
     folder: Path
     key: Ed25519PrivateKey
     policy: Policy
+    book: Book
 
     @property
     def member(self) -> str:
@@ -55,79 +68,57 @@ class Desk:
 
     def state(self) -> dict[str, Any]:
         """What is remembered between commands."""
-        path = self.folder / "state.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        return self.book.state()
 
     def remember(self, **values: object) -> None:
         """Add to the state."""
-        body = json.dumps({**self.state(), **values}, indent=1)
-        write_private(self.folder / "state.json", body.encode())
+        self.book.remember(values)
 
-    def record(self, kind: str, detail: Mapping[str, Any], now: float) -> str:
-        """Append to the ledger; returns the line's digest."""
-        path = self.folder / "ledger.jsonl"
-        last, n = "", 0
-        if path.exists():
-            for line in path.read_bytes().splitlines():
-                last, n = sha256(line).hexdigest(), n + 1
-        at = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        body: dict[str, Any] = {"n": n, "at": at, "kind": kind, "detail": dict(detail), "before": last}
-        line = rfc8785.dumps({**body, "signature": self.key.sign(rfc8785.dumps(body)).hex()})
-        with path.open("ab") as f:
-            f.write(line + b"\n")
-            f.flush()
-            os.fsync(f.fileno())
-        return sha256(line).hexdigest()
-
-    def ledger(self) -> list[dict[str, Any]]:
-        """The ledger's entries, each checked against the chain and the lab's key.
+    def record(self, kind: str, detail: Mapping[str, Any], now: float) -> int:
+        """Append to the ledger; returns the entry's number.
 
         Raises:
-            DeskError: a line was changed, removed or added by another hand.
+            DeskError: the lab's key was changed since the desk was opened.
         """
-        path, out, last = self.folder / "ledger.jsonl", [], ""
-        for n, line in enumerate(path.read_bytes().splitlines() if path.exists() else ()):
-            try:
-                entry = json.loads(line)
-                body = {k: v for k, v in entry.items() if k != "signature"}
-                self.key.public_key().verify(bytes.fromhex(entry["signature"]), rfc8785.dumps(body))
-                if body["n"] != n or body["before"] != last:
-                    raise ValueError("the chain is broken")
-            except (InvalidSignature, ValueError, KeyError, TypeError) as error:
-                raise DeskError(f"{path}, line {n + 1}: not as it was written ({error or 'its signature does not hold'})") from None
-            last = sha256(line).hexdigest()
-            out.append(entry)
-        return out
+        with self.book.write():
+            current = _newest_key(self.book)
+            if current is not None and current != self.key.public_key().public_bytes_raw().hex():
+                raise DeskError(f"{self.folder}: the lab's key was changed meanwhile; run the command again")
+            return self.book.record(kind, detail, now, self.key)
 
-    def outgoing(self, ident: str) -> Path:
-        """The folder of a release of ours, named by its id or the beginning of it.
+    def ledger(self) -> list[dict[str, Any]]:
+        """The ledger's entries, each checked against the chain and the key that was in force.
+
+        Raises:
+            DeskError: an entry was changed, removed or added by another hand.
+        """
+        return checked(self.book.lines(), self.folder / NAME, self.key.public_key())
+
+    def outgoing(self, ident: str) -> Outgoing:
+        """A release of ours, named by its id or the beginning of it.
 
         Raises:
             DeskError: none or several.
         """
-        home = self.folder / "outbox"
-        every = sorted(p for p in home.glob("*") if p.is_dir()) if home.exists() else []
-        found = [p for p in every if p.name.startswith(ident) or p.name.partition("--")[2].startswith(ident)]
+        every = self.book.releases()
+        found = [r for r in every if r.id.startswith(ident) or r.id.partition("--")[2].startswith(ident)]
         if len(found) != 1:
-            there = ", ".join(p.name for p in every) or "none"
-            raise DeskError(f"{ident}: {'no' if not found else 'more than one'} release of that id in {home} (there: {there})")
+            there = ", ".join(sorted(r.id for r in every)) or "none"
+            raise DeskError(f"{ident}: {'no' if not found else 'more than one'} release of that id at {self.folder} (there: {there})")
         return found[0]
 
-    def file(self, folder: Path, name: str, body: bytes) -> None:
-        """Write one file of a release."""
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_private(folder / name, body)
-
-    def inbox(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+    def inbox(self, kind: str | None = None) -> list[Record]:
         """Partners' records."""
-        for path in sorted((self.folder / "inbox").glob("*/*.json")):
-            yield path, json.loads(path.read_text(encoding="utf-8"))
+        return self.book.inbox(kind)
 
-    def take_in(self, owner: str, ident: str, record: Mapping[str, Any]) -> None:
-        """Keep a partner's record under the partner's key."""
-        home = self.folder / "inbox" / owner
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_private(home / f"{ident}.json", json.dumps(dict(record), indent=1).encode())
+    def copies(self, ident: str) -> Path:
+        """Where copies of a release lie for people to read."""
+        return self.folder / "outbox" / ident
+
+    def copy(self, ident: str, name: str, body: bytes) -> None:
+        """Write a copy of one part of a release; the database is what counts."""
+        self.copies(ident).mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(self.copies(ident) / name, body)
 
 
 def write_private(path: Path, body: bytes) -> None:
@@ -152,49 +143,96 @@ def make_desk(folder: Path) -> Desk:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     key = Ed25519PrivateKey.generate()
-    write_private(folder / "lab.key", key.private_bytes_raw())
     bases = "".join(f'\n[[legal]]\nbasis = "{g.basis}"\nknown_until = {g.known_until}\nsource = "{g.source}"\n' for g in KNOWN_BASES)
-    text = _POLICY.format(member=sha256(key.public_key().public_bytes_raw()).hexdigest()[:16]) + bases
-    (folder / "policy.toml").write_text(text, encoding="utf-8")
+    text = _POLICY.format(member=fingerprint(key.public_key())) + bases
+    write_private(folder / "policy.toml", text.encode())
+    write_private(folder / "lab.key", key.private_bytes_raw())  # last: with it there is a desk
     return open_desk(folder)
 
 
 def open_desk(folder: Path) -> Desk:
-    """Open a desk.
+    """Open a desk; one of an earlier version is taken into its database.
 
     Raises:
-        DeskError: there is none, or its policy cannot be read.
+        DeskError: there is none, its policy cannot be read, its key can be read by others, or its database is damaged.
     """
+    place = folder / "policy.toml"
     try:
         key = read_key(folder / "lab.key")
-        policy = msgspec.convert(tomllib.loads((folder / "policy.toml").read_text(encoding="utf-8")), Policy)
+        told = tomllib.loads(place.read_text(encoding="utf-8"))
+        people = told.pop("people", [])  # of an earlier version; the ledger is what counts
+        if "former" in told:
+            raise DeskError(f"{place}: former keys stand in the ledger; take the line out")
+        policy = msgspec.convert(told, Policy)
+        book = Book(Database(folder / NAME, KIND))
     except FileNotFoundError as error:
         raise DeskError(f"{error.filename}: not there; make a desk with stillwatch release init {folder}") from None
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise DeskError(f"{folder / 'policy.toml'}: {error}; see docs/sharing.md for the fields") from None
-    if sha256(key.public_key().public_bytes_raw()).hexdigest()[:16] != policy.member:
-        raise DeskError(f"{folder / 'policy.toml'}: member is not the fingerprint of lab.key")
-    return Desk(folder, key, policy)
+        raise DeskError(f"{place}: {error}; see docs/sharing.md for the fields") from None
+    except DatabaseError as error:
+        raise DeskError(str(error)) from None
+    key = settle(folder, book, key)
+    member = fingerprint(key.public_key())
+    former = [fingerprint(public_of(e["detail"]["statement"]["old"])) for e in book.entries("key-changed")]
+    if policy.member not in (member, *former):
+        raise DeskError(f"{place}: member is not the fingerprint of lab.key")
+    migrate(folder, book, key, member, _people(place, people), time.time())
+    return Desk(folder, key, msgspec.structs.replace(policy, member=member, former=tuple(former)), book)
 
 
-def add_person(desk: Desk, person: Person) -> None:
-    """Add somebody who may approve to the policy."""
-    if any(p.name == person.name for p in desk.policy.people):
-        raise DeskError(f"{person.name}: in the policy already; take the entry out of policy.toml first")
-    roles = ", ".join(f'"{r}"' for r in person.roles)
-    with (desk.folder / "policy.toml").open("a", encoding="utf-8") as f:
-        f.write(f'\n[[people]]\nname = {json.dumps(person.name)}\nroles = [{roles}]\npublic_key = "{person.public_key}"\n')
+def _people(place: Path, told: Any) -> list[dict[str, Any]]:
+    if not isinstance(told, list) or not all(isinstance(p, dict) and {"name", "roles", "public_key"} <= set(p) for p in told):
+        raise DeskError(f"{place}: people: each has name, roles and public_key")
+    return told
+
+
+def settle(folder: Path, book: Book, key: Ed25519PrivateKey) -> Ed25519PrivateKey:
+    """The key in force: a change of key that was broken off is finished if the ledger names the new one, else undone.
+
+    Raises:
+        DeskError: the ledger names a key that is not here.
+    """
+    following = folder / NEXT_KEY
+    newest = _newest_key(book)
+    if not following.exists() and newest in (None, key.public_key().public_bytes_raw().hex()):
+        return key
+    with book.write():  # nobody is just changing it
+        newest = _newest_key(book)
+        key = read_key(folder / "lab.key")
+        if newest not in (None, key.public_key().public_bytes_raw().hex()) and following.exists():
+            coming = read_key(following)
+            if coming.public_key().public_bytes_raw().hex() == newest:
+                following.replace(folder / "lab.key")
+                flush(folder)
+                return coming
+        if newest not in (None, key.public_key().public_bytes_raw().hex()):
+            raise DeskError(f"{folder / 'lab.key'}: not the key that the ledger names; put back the one that belongs to {folder / NAME}")
+        following.unlink(missing_ok=True)
+        return key
+
+
+def _newest_key(book: Book) -> str | None:
+    entries = book.entries("key-changed")
+    return str(entries[-1]["detail"]["statement"]["new"]) if entries else None
+
+
+def fingerprint(public: Ed25519PublicKey) -> str:
+    """The fingerprint by which a key is known."""
+    return sha256(public.public_bytes_raw()).hexdigest()[:16]
 
 
 def read_key(path: Path) -> Ed25519PrivateKey:
-    """An Ed25519 key of 32 bytes.
+    """An Ed25519 key of 32 bytes that nobody else can read.
 
     Raises:
-        DeskError: it is none.
+        DeskError: it is none, or others can read it.
     """
-    raw = path.read_bytes()
+    with path.open("rb") as file:
+        mode, raw = os.fstat(file.fileno()).st_mode, file.read(64)
+    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+        raise DeskError(f"{path}: the key can be read by other users; run: chmod 600 {path}")
     if len(raw) != 32:
-        raise DeskError(f"{path}: not a key: 32 bytes are needed, {len(raw)} are there")
+        raise DeskError(f"{path}: not a key: 32 bytes are needed, {len(raw)}{' or more' if len(raw) == 64 else ''} are there")
     return Ed25519PrivateKey.from_private_bytes(raw)
 
 

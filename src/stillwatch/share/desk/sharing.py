@@ -1,10 +1,11 @@
-"""What the commands of release and hub do, step by step; the command line only reads and prints."""
+"""What goes out, step by step: prepared, approved by persons, sent; and traits for matching.  The command line only reads and prints."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -12,13 +13,16 @@ from typing import Any, Final
 
 import rfc8785
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from stillwatch import records
 from stillwatch.share import release as door
-from stillwatch.share.desk.desk import Desk, DeskError, public_of
-from stillwatch.share.hub.client import HubClient, Pushed
+from stillwatch.share.desk.book import time_text
+from stillwatch.share.desk.desk import Desk, DeskError, Outgoing, public_of
+from stillwatch.share.desk.heads import check_heads, log_head
+from stillwatch.share.desk.people import Hand, enrolled, people, statements, the_person
+from stillwatch.share.hub.client import HubClient
 from stillwatch.share.keyholder.client import KeyHolderClient, tokens_of
+from stillwatch.share.net.access import ClientError
 from stillwatch.share.tokens import seal
 from stillwatch.share.wire import stix as wire
 from stillwatch.share.wire.vocabulary import RELEASE
@@ -37,58 +41,134 @@ STAYS: Final = {
 }
 #: Traits of one batch; with padding it stays within what a document holds.
 BATCH_TOKENS: Final = 8192
+#: A hub's answer that sending the same again will not change.
+_REFUSED: Final = re.compile(r": 4(?!01|29)\d\d ")
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A release on the desk: what would leave, in exact bytes, and what stays."""
 
-    folder: Path
+    folder: Path  # of the copies
     release: door.Release
     bundle: bytes
     stays: tuple[tuple[str, int], ...]
 
 
-def prepare_campaign(desk: Desk, campaign: records.Campaign, draft: door.Draft, now: float, **more: Any) -> Prepared | door.Withheld:
-    """Examine a campaign; what passes is put into the outbox, what does not into the ledger as withheld."""
-    draft = replace(draft, subject=campaign, removed=door.scrubbed(campaign), ledger=desk.member)
-    return _prepare(desk, draft, campaign.id, now, **more)
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a release at the hub; ``note`` is what else the user should know."""
+
+    stored: int
+    failures: tuple[tuple[str, str], ...]  # id, reason
+    note: str
+
+
+def prepare_campaign(
+    desk: Desk, campaign: records.Campaign, draft: door.Draft, now: float, *, counsel: Hand | None = None, **more: Any
+) -> Prepared | door.Withheld:
+    """Examine a campaign; what passes is put on the desk, what does not into the ledger as withheld.
+
+    Args:
+        counsel: who, with the role of counsel, releases what rule 1 holds back, by a signature of the document.
+
+    Raises:
+        DeskError: counsel is not enrolled, has not the role, or this is not the key.
+    """
+    released = counsel is not None
+    draft = replace(draft, subject=campaign, removed=door.scrubbed(campaign), ledger=desk.member, counsel_releases=released)
+    return _prepare(desk, draft, campaign.id, now, counsel, **more)
 
 
 def answer(
-    desk: Desk, campaign: str, now: float, *, kind: str, value: str, days: tuple[date, date] | None = None
+    desk: Desk, campaign: str, now: float, *, kind: str, value: str, days: tuple[date, date] | None = None, counsel: Hand | None = None
 ) -> Prepared | door.Withheld:
-    """A sighting of or an opinion on a partner's campaign, or the retraction of one of ours."""
-    return _prepare(desk, door.Draft(campaign, ledger=desk.member), campaign, now, answer=kind, value=value, days=days)
+    """A sighting of or an opinion on a partner's campaign, or the retraction of one of ours.
+
+    Args:
+        counsel: signs it where the legal basis is counsel's opinion.
+
+    Raises:
+        DeskError: it is no campaign of ours that is taken back, or counsel's signature is needed.
+    """
+    return _prepare(desk, door.Draft(campaign, ledger=desk.member), campaign, now, counsel, answer=kind, value=value, days=days)
 
 
-def _prepare(desk: Desk, draft: door.Draft, subject: str, now: float, **more: Any) -> Prepared | door.Withheld:
+def _prepare(desk: Desk, draft: door.Draft, subject: str, now: float, counsel: Hand | None, **more: Any) -> Prepared | door.Withheld:
+    if counsel is not None:
+        the_person(desk, counsel, "counsel")
     made = door.prepare(draft, desk.policy, day_of(now), **more)
     if isinstance(made, door.Withheld):
         _record_withheld(desk, made, subject, now)
         return made
-    folder = desk.folder / "outbox" / made.id
     if isinstance(made.document, door.Retraction):
-        objects = wire.objects(door.reopen(_read(desk.outgoing(made.document.subject) / "document.json")), made)
+        objects = wire.objects(_of_ours(desk, made.document.subject), made, {desk.member, *desk.policy.former})
     else:
         objects = wire.objects(made)
     bundle = rfc8785.dumps(wire.bundle(objects, [desk.member]))
-    desk.file(folder, "document.json", made.canonical)
-    desk.file(folder, "bundle.json", bundle)
-    desk.file(folder, "stays.json", json.dumps({"subject": subject, "removed": dict(draft.removed)}, indent=1).encode())
     basis = desk.policy.basis(day_of(now))
     detail = {
         "release": made.id,
         "subject": subject,
         "bytes": len(bundle),
         "digest": _digest(bundle),
+        "document": _digest(made.canonical),
         "removed": dict(draft.removed),
         "legal_basis": made.document.stamp.legal_basis,
         "source": basis.source if basis else "",
-        "counsel": draft.counsel_releases,
+        "counsel": _counsel_signs(desk, made, counsel),
     }
-    desk.record("prepared", detail, now)
-    return Prepared(folder, made, bundle, draft.removed)
+    stays = json.dumps({"subject": subject, "removed": dict(draft.removed)}, indent=1)
+    with desk.book.write():
+        n = desk.record("prepared", detail, now)
+        before = desk.book.release(made.id)
+        if before is not None and before.bundle == bundle and before.document == made.canonical:
+            desk.book.put(replace(before, prepared=n, stays=stays))  # the same once more: it stays as far as it has come
+        else:
+            desk.book.put(Outgoing(made.id, made.canonical, bundle, stays, n, None, "prepared"))
+    for name, body in (("document.json", made.canonical), ("bundle.json", bundle), ("stays.json", stays.encode())):
+        desk.copy(made.id, name, body)
+    return Prepared(desk.copies(made.id), made, bundle, draft.removed)
+
+
+def _approval(release: door.Release, role: str, hand: Hand) -> dict[str, str]:
+    """A person's signature of a document, as it travels."""
+    return asdict(wire.sign_approval(release, role, hand.key))
+
+
+def _counsel_signs(desk: Desk, made: door.Release, counsel: Hand | None) -> dict[str, Any] | None:
+    """Counsel's signatures of what needs them, with name and key, which stay here; None where nothing does.
+
+    Raises:
+        DeskError: something does, and counsel is not there.
+    """
+    documents = [made]
+    if isinstance(made.document, door.Retraction) and not _travelled(desk, made.document.subject):
+        documents.append(_of_ours(desk, made.document.subject))
+    documents = [r for r in documents if getattr(r.document, "counsel", False) or r.document.stamp.legal_basis == "counsel-opinion"]
+    if not documents:
+        return None
+    if counsel is None:
+        raise DeskError(f"{made.id}: it rests on counsel's word, so counsel must sign it: --counsel NAME --key FILE")
+    return {"name": counsel.name, "public_key": counsel.public, "approvals": [_approval(r, "counsel", counsel) for r in documents]}
+
+
+def _of_ours(desk: Desk, campaign: str) -> door.Release:
+    r = desk.book.release(campaign)
+    if r is None:
+        raise DeskError(f"{campaign}: no release of ours; only one's own campaigns can be taken back")
+    return _reopened(r)
+
+
+def _travelled(desk: Desk, campaign: str) -> list[dict[str, str]]:
+    """The approvals with which a campaign of ours left; none where that was before they travelled."""
+    r = desk.book.release(campaign)
+    entry = desk.book.entry(r.approved) if r is not None and r.approved is not None else {}
+    return list(entry.get("detail", {}).get("approvals", ()))
+
+
+def _reopened(r: Outgoing) -> door.Release:
+    return door.reopen(json.loads(r.document))
 
 
 def _record_withheld(desk: Desk, made: door.Withheld, subject: str, now: float) -> None:
@@ -96,191 +176,188 @@ def _record_withheld(desk: Desk, made: door.Withheld, subject: str, now: float) 
     desk.record("withheld", {"subject": subject, "refusals": why}, now)
 
 
-def approve(desk: Desk, ident: str, name: str, key: Ed25519PrivateKey, now: float) -> Path:
-    """A named person with the role signs the digest of what will leave; then the lab's key signs every object.
+def approve(desk: Desk, ident: str, by: Hand, now: float) -> Outgoing:
+    """A named person with the role signs the document, and the digest of the exact bytes that will leave.
 
     Raises:
-        DeskError: no such person, not the role, not the person's key, or the bytes have changed since they were prepared.
+        DeskError: no such person, not the role, not the person's key, counsel's own key, or the bytes have changed since they were prepared.
     """
-    folder = desk.outgoing(ident)
-    person = the_person(desk, name, "release", key)
-    bundle = (folder / "bundle.json").read_bytes()
-    prepared = [e["detail"] for e in desk.ledger() if e["kind"] == "prepared" and e["detail"]["release"] == folder.name]
-    if not prepared or prepared[-1]["digest"] != _digest(bundle):
-        raise DeskError(f"{folder / 'bundle.json'}: not what was prepared; prepare it again")
-    release = door.reopen(_read(folder / "document.json"))
-    if release.document.stamp.valid_until <= day_of(now).isoformat() or desk.policy.basis(day_of(now)) is None:
-        raise DeskError(f"{folder.name}: it has expired or its legal basis has lapsed since it was prepared; prepare it again")
-    statement = {"release": folder.name, "digest": _digest(bundle), "by": name, "at": _time(now)}
-    signed = {**statement, "signature": key.sign(rfc8785.dumps(statement)).hex(), "public_key": person.public_key}
-    objects = [wire.sign(o, desk.key) for o in json.loads(bundle)["objects"] if RELEASE in o.get("extensions", {})]
-    desk.file(folder, "approval.json", json.dumps(signed, indent=1).encode())
-    desk.file(folder, "signed.json", rfc8785.dumps(wire.bundle(objects, [desk.member])))
-    desk.record("approved", signed, now)
-    return folder
+    with desk.book.write():
+        r = desk.outgoing(ident)
+        the_person(desk, by, "release")
+        entries = desk.ledger()
+        prepared = _prepared(desk, r, entries)
+        _in_force(desk, r, now)
+        release = _reopened(r)
+        travel = [_approval(release, "release", by)]
+        if (counsel := _counsel(r, prepared)) is not None:
+            if counsel["public_key"] == by.public:
+                raise DeskError(f"{r.id}: {counsel['name']} has released it as counsel; somebody else must approve it")
+            travel += counsel["approvals"]
+        if isinstance(release.document, door.Retraction):  # what left before approvals travelled is signed by who takes it back
+            campaign = release.document.subject
+            travel += _travelled(desk, campaign) or [_approval(_of_ours(desk, campaign), "release", by)]
+        statement = {"release": r.id, "digest": _digest(r.bundle), "by": by.name, "at": time_text(now)}
+        signed = {**statement, "signature": by.key.sign(rfc8785.dumps(statement)).hex(), "public_key": by.public}
+        detail = {**signed, "approvals": travel}
+        n = desk.record("approved", detail, now)
+        desk.book.put(replace(r, approved=n, stage="approved"))
+    desk.copy(r.id, "approval.json", json.dumps(detail, indent=1).encode())
+    return r
 
 
-def the_person(desk: Desk, name: str, role: str, key: Ed25519PrivateKey) -> door.Person:
-    """The person of the policy, with the role, whose key this is.
+def _prepared(desk: Desk, r: Outgoing, entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What the ledger says was prepared.
 
     Raises:
-        DeskError: otherwise.
+        DeskError: it is not what lies here, or the copy that people read is not.
     """
-    person = next((p for p in desk.policy.people if p.name == name), None)
-    if person is None or role not in person.roles:
-        raise DeskError(f"{name}: nobody of that name with the role of {role} in {desk.folder / 'policy.toml'}")
-    if public_of(person.public_key) != key.public_key():
-        raise DeskError(f"{name}: this is not the key that the policy names for this person")
-    return person
+    said: Mapping[str, Any] = entries[r.prepared]["detail"] if r.prepared < len(entries) else {}
+    if (
+        said.get("release") != r.id
+        or said["digest"] != _digest(r.bundle)
+        or said.get("document", _digest(r.document)) != _digest(r.document)
+    ):
+        raise DeskError(f"{r.id}: not what was prepared; prepare it again")
+    for name, body in (("bundle.json", r.bundle), ("document.json", r.document)):
+        copy = desk.copies(r.id) / name
+        if copy.exists() and copy.read_bytes() != body:
+            raise DeskError(f"{copy}: not what was prepared, the copy was changed; prepare it again")
+    return said
 
 
-def waiting(desk: Desk) -> list[Path]:
-    """Releases that are approved and not yet sent, oldest first."""
-    found = [p for p in (desk.folder / "outbox").glob("*") if (p / "signed.json").exists() and not (p / "sent.json").exists()]
-    return sorted(found, key=lambda p: (p / "approval.json").stat().st_mtime)
+def _counsel(r: Outgoing, prepared: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Counsel's release of it, None where it needed none.
+
+    Raises:
+        DeskError: an earlier version put down that there was one, and no signature.
+    """
+    said = prepared["counsel"]
+    if said is True:
+        raise DeskError(f"{r.id}: counsel's release was put down without a signature; prepare it again with --counsel NAME --key FILE")
+    return said or None
 
 
-def send(desk: Desk, folder: Path, hub: HubClient, now: float) -> Pushed:
+def _in_force(desk: Desk, r: Outgoing, now: float) -> None:
+    stamp, today = _reopened(r).document.stamp, day_of(now)
+    if stamp.valid_until <= today.isoformat() or not desk.policy.holds(stamp.legal_basis, today):
+        raise DeskError(f"{r.id}: it has expired or its legal basis has lapsed since it was prepared; prepare it again")
+
+
+def waiting(desk: Desk, *, again: bool = False) -> list[Outgoing]:
+    """Releases that are approved and not yet sent, oldest first; with ``again`` those that were sent too, for a hub that lost them."""
+    return [r for r in desk.book.releases() if r.stage in ("approved", "sending") or (again and r.stage == "sent")]
+
+
+def send(desk: Desk, ident: str, hub: HubClient, now: float) -> Sent:
     """Send one approved release; sending again does no harm.
 
+    That it goes is in the ledger before it goes, and what became of it afterwards; where a break came between, it is sent again and put down once.
+
     Raises:
-        DeskError: it is not approved, or the approval does not hold.
+        DeskError: it is not approved, the approval does not hold any more, or it must not leave today (the refusal stands in the ledger then); or the ledger is
+            not the one whose head the hub has logged.
     """
+    check_heads(desk, hub)
     try:
-        approval = _read(folder / "approval.json")
-        signed = _read(folder / "signed.json")
-    except FileNotFoundError:
-        raise DeskError(f"{folder.name}: not approved; a person with the role must run stillwatch release approve") from None
+        with desk.book.write():
+            r = desk.outgoing(ident)
+            objects = _signed(desk, r, _approved(desk, r, now))
+            if r.stage != "sending":
+                digest = _digest(rfc8785.dumps({"objects": objects}))
+                desk.record("sending", {"release": r.id, "hub": hub.url, "objects": len(objects), "digest": digest}, now)
+                r = replace(r, stage="sending")
+                desk.book.put(r)
+    except DeskError as error:
+        _refuse(desk, ident, str(error), now)
+        raise
+    tell_persons(desk, hub)
+    told = hub.push(objects)
+    detail = {"release": r.id, "hub": hub.url, "stored": told.stored, "refused": [list(f) for f in told.failures]}
+    with desk.book.write():
+        current = desk.book.release(r.id)
+        if current is not None and current.stage == "sending":  # else another process has put it down
+            desk.record("sent", detail, now)
+            desk.book.put(replace(current, stage="approved" if told.failures else "sent"))
+    desk.copy(r.id, "signed.json", rfc8785.dumps({"objects": objects}))
+    _withdraw_retracted(desk, hub, now)
+    return Sent(told.stored, tuple(told.failures), log_head(desk, hub))
+
+
+def tell_persons(desk: Desk, hub: HubClient) -> None:
+    """Have the hub know the desk's persons, without whom it takes nothing; those that it was told of are not told again."""
+    every = statements(desk)
+    if desk.book.recall("persons_told") != [hub.url, len(every)]:
+        hub.state_persons(every)
+        desk.remember(persons_told=[hub.url, len(every)])
+
+
+def _refuse(desk: Desk, ident: str, reason: str, now: float) -> None:
+    """Put down that a release was not sent; it must be approved again."""
+    with desk.book.write():
+        r = desk.outgoing(ident)
+        desk.record("refused", {"what": "send", "subject": r.id, "by": "", "reason": reason}, now)
+        if r.stage in ("approved", "sending"):
+            desk.book.put(replace(r, stage="prepared"))
+
+
+def _approved(desk: Desk, r: Outgoing, now: float) -> Mapping[str, Any]:
+    """The approval of a release, asked again: bytes, persons, signatures, expiry and basis.
+
+    Raises:
+        DeskError: it does not hold.
+    """
+    entries = desk.ledger()
+    if r.approved is None or r.stage == "prepared":
+        raise DeskError(f"{r.id}: not approved; a person with the role must run stillwatch release approve")
+    prepared, approval = _prepared(desk, r, entries), entries[r.approved]["detail"] if r.approved < len(entries) else {}
+    if approval.get("release") != r.id or approval["digest"] != _digest(r.bundle):
+        raise DeskError(f"{r.id}: what was approved is not what lies there; prepare it again")
+    if "approvals" not in approval:
+        raise DeskError(f"{r.id}: approved with an earlier Stillwatch, whose approvals do not travel; approve it again")
     statement = {k: approval[k] for k in ("release", "digest", "by", "at")}
-    if approval["digest"] != _digest((folder / "bundle.json").read_bytes()):
-        raise DeskError(f"{folder.name}: what was approved is not what lies there; prepare it again")
     try:
         public_of(approval["public_key"]).verify(bytes.fromhex(approval["signature"]), rfc8785.dumps(statement))
     except InvalidSignature:
-        raise DeskError(f"{folder.name}: the approval's signature does not hold") from None
-    if wire.unsigned_bundle(signed) != wire.unsigned_bundle(_read(folder / "bundle.json")):
-        raise DeskError(f"{folder.name}: signed.json holds something else than what was approved; approve it again")
-    told = hub.push(signed["objects"])
-    detail = {"release": folder.name, "hub": hub.url, "stored": told.stored, "refused": [list(f) for f in told.failures]}
-    desk.record("sent", detail, now)
-    if not told.failures:
-        document = door.reopen(_read(folder / "document.json")).document
+        raise DeskError(f"{r.id}: the approval's signature does not hold") from None
+    now_enrolled = enrolled(people(desk, entries))
+    hands = [("release", approval["by"], approval["public_key"])]
+    if (counsel := _counsel(r, prepared)) is not None:
+        hands.append(("counsel", counsel["name"], counsel["public_key"]))
+    for role, name, key in hands:
+        person = now_enrolled.get(name)
+        if person is None or role not in person.roles or person.public_key != key:
+            raise DeskError(f"{r.id}: {name}, who signed it, has not the role {role} any more; somebody who has it must approve it again")
+    _in_force(desk, r, now)
+    return approval
+
+
+def _signed(desk: Desk, r: Outgoing, approval: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What travels: the objects, with the persons' approvals where they carry the document, signed with the lab's key, and the constants they name."""
+    given = [wire.Approval(**a) for a in approval["approvals"]]
+    objects = [o for o in json.loads(r.bundle)["objects"] if RELEASE in o.get("extensions", {})]
+    signed = [wire.sign(wire.approved(o, given) if "document" in o["extensions"][RELEASE] else o, desk.key) for o in objects]
+    return list(wire.bundle(signed, [desk.member])["objects"])
+
+
+def _withdraw_retracted(desk: Desk, hub: HubClient, now: float) -> None:
+    """What was sent for matching on account of our campaigns goes with their retraction, also where a break came in between."""
+    gone = [_reopened(r).document for r in desk.book.releases() if r.stage == "sent" and r.id.startswith("retraction--")]
+    for document in gone:
         if isinstance(document, door.Retraction):
             _withdraw_traits(desk, hub, document.subject, now)
-        desk.file(folder, "sent.json", json.dumps({"at": _time(now), **detail}, indent=1).encode())
-    return told
 
 
 def _withdraw_traits(desk: Desk, hub: HubClient, campaign: str, now: float) -> None:
     """What was sent for matching on account of a campaign goes with it."""
-    tags = desk.state().get("tags", {})
-    gone = sorted(t for t, (c, _, _) in tags.items() if c == campaign)
+    gone = [r["tag"] for r in desk.book.read("SELECT tag FROM tag WHERE campaign = ? ORDER BY tag", campaign)]
     if gone:
         count = hub.withdraw(gone)
-        desk.remember(tags={t: x for t, x in tags.items() if x[0] != campaign})
-        desk.record("tokens-withdrawn", {"campaign": campaign, "tokens": count}, now)
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What a pull brought."""
-
-    new: int
-    retracted: tuple[str, ...]
-    expired: tuple[str, ...]
-    answered: tuple[tuple[str, str], ...]  # our release, what a partner said of it
-    reopened: tuple[str, ...]  # decisions, by number in the ledger
-    refused: tuple[tuple[str, str], ...]
-
-
-def pull(desk: Desk, hub: HubClient, now: float) -> News:
-    """Take in what is new, page by page, so that a break loses nothing; retractions and expiry re-open decisions."""
-    directory = hub.directory()
-    new, refused, retracted, told = 0, [], [], []
-    for checkpoint, good, bad in hub.pull(desk.state().get("checkpoint"), directory, today=day_of(now)):
-        for p in good:
-            r = p.received
-            if desk.member in p.owner:
-                continue
-            new += 1
-            desk.take_in(
-                p.owner[0],
-                r.id,
-                {"state": "retracted" if r.revoked else "live", "about": r.about, "valid_until": r.valid_until, "object": p.object},
-            )
-            if r.revoked and r.type == "campaign":
-                retracted.append(r.id)
-            if r.type in ("sighting", "opinion") and r.release is not None and (desk.folder / "outbox" / r.about).exists():
-                told.append((r.about, _said(r.release.document)))
-        refused += bad
-        desk.remember(checkpoint=checkpoint)
-    expired = _expire(desk, day_of(now))
-    for ident, why in refused:
-        desk.record("received-refused", {"id": ident, "reason": why}, now)
-    reopened = _reopen(desk, {**dict.fromkeys(retracted, "retracted"), **dict.fromkeys(expired, "expired")}, now)
-    if new or retracted or expired:
-        desk.record("received", {"objects": new, "retracted": retracted, "expired": expired}, now)
-    return News(new, tuple(retracted), tuple(expired), tuple(told), tuple(reopened), tuple(refused))
-
-
-def _said(document: door.Document) -> str:
-    if isinstance(document, door.Sighting):
-        return f"{'seen' if document.seen else 'not seen'}, {document.first_day} to {document.last_day}"
-    return f"opinion: {document.opinion}" if isinstance(document, door.Opinion) else ""
-
-
-def _expire(desk: Desk, today: date) -> list[str]:
-    gone = []
-    for path, record in list(desk.inbox()):
-        if record["state"] == "live" and record["valid_until"] < today.isoformat():
-            desk.take_in(path.parent.name, path.stem, {**record, "state": "expired"})
-            if record["object"]["type"] == "campaign":
-                gone.append(path.stem)
-    return gone
-
-
-def _reopen(desk: Desk, lapsed: Mapping[str, str], now: float) -> list[str]:
-    """Re-open every decision that relied on what has lapsed."""
-    entries = desk.ledger()
-    already = {(e["detail"]["decision"], e["detail"]["campaign"]) for e in entries if e["kind"] == "reopened"}
-    out = []
-    for e in entries:
-        campaign = e["detail"].get("campaign")
-        if e["kind"] == "decision" and campaign in lapsed and (e["n"], campaign) not in already:
-            desk.record("reopened", {"decision": e["n"], "campaign": campaign, "why": lapsed[campaign]}, now)
-            out.append(str(e["n"]))
-    return out
-
-
-def partners_campaign(desk: Desk, named: str) -> str:
-    """The id of a live campaign in the inbox, from its beginning.
-
-    Raises:
-        DeskError: none or several.
-    """
-    every = [(p.stem, r["state"]) for p, r in desk.inbox() if r["object"]["type"] == "campaign"]
-    found = [i for i, state in every if i.startswith(named) and state == "live"]
-    if len(found) != 1:
-        there = ", ".join(f"{i} ({state})" for i, state in every) or "none; run stillwatch hub pull"
-        raise DeskError(f"{named}: {'no' if not found else 'more than one'} live campaign of a partner of that id (in the inbox: {there})")
-    return found[0]
-
-
-def decide(desk: Desk, campaign: str, action: str, by: str, evidence: records.Campaign | None, note: str, now: float) -> int:
-    """Record a decision of our own on a partner's campaign; returns its number.
-
-    Raises:
-        DeskError: limiting or blocking without local evidence (rule 2), or there is no such live campaign in the inbox.
-    """
-    campaign = partners_campaign(desk, campaign)
-    if action in ("limit", "block") and (evidence is None or door.own_bits(evidence) < desk.policy.minimum_bits):
-        raise DeskError(
-            f"{action} needs evidence of your own (rule R02): name a campaign that detect found here with at least {desk.policy.minimum_bits:g} bits "
-            "(--found and --evidence); a partner's word only raises priority"
-        )
-    proof = {"campaign": evidence.id, "own_bits": round(door.own_bits(evidence), 1)} if evidence else None
-    desk.record("decision", {"campaign": campaign, "action": action, "by": by, "evidence": proof, "note": note}, now)
-    return len(desk.ledger()) - 1
+        with desk.book.write() as db:
+            if db.execute(
+                "DELETE FROM tag WHERE campaign = ? RETURNING tag", (campaign,)
+            ).fetchall():  # else another process has put it down
+                desk.record("tokens-withdrawn", {"campaign": campaign, "tokens": count}, now)
 
 
 def contribute(
@@ -303,53 +380,73 @@ def contribute(
         DeskError: a rule forbids it.
     """
     epoch, threshold, out = seal.epoch_of(day_of(now)), hub.directory().quorum, {}
-    state = desk.state()
-    pins, mine = dict(state.get("keys", {})), dict(state.get("tags", {}))
+    send_batches(desk, hub, now)
     for trait, every in values.items():
+        pins = dict(desk.book.recall("keys") or {})
         outputs, public = tokens_of(every, trait, epoch, holders, pins.get(f"{trait} {epoch}")) if every else ([], "")
         if public:
-            pins[f"{trait} {epoch}"] = public
+            desk.remember(keys=pins | {f"{trait} {epoch}": public})
         said = {"taken": 0, "answered": 0}
         for start in range(0, len(outputs), BATCH_TOKENS):
             some = outputs[start : start + BATCH_TOKENS]
             tokens = [seal.seal(t, desk.member, threshold, context, trait, epoch) for t in some]
-            made = _tokens_release(desk, trait, epoch, tokens, context.campaign, accounts, now)
-            told = hub.send_tokens(seal.sign_batch(made, desk.key))
-            said = {"taken": said["taken"] + len(some), "answered": said["answered"] + told["answered"]}
-            desk.record(
-                "tokens", {"campaign": context.campaign, "trait": trait, "epoch": epoch, "tokens": len(some), "release": made.id}, now
-            )
-            mine |= {t.tag: [context.campaign, trait, v] for t, v in zip(tokens, every[start : start + BATCH_TOKENS], strict=True)}
+            tags = {t.tag: (context.campaign, trait, v) for t, v in zip(tokens, every[start : start + BATCH_TOKENS], strict=True)}
+            with desk.book.write():
+                made = _tokens_release(desk, trait, epoch, tokens, accounts, now)
+                if isinstance(made, door.Withheld):
+                    _record_withheld(desk, made, f"{trait} tokens of {context.campaign}", now)
+                else:
+                    detail = {"campaign": context.campaign, "trait": trait, "epoch": epoch, "tokens": len(some), "release": made.id}
+                    desk.book.keep_tags(tags)
+                    desk.book.intend(made.id, seal.sign_batch(made, desk.key), detail)
+                    desk.record("tokens-sending", detail, now)
+            if isinstance(made, door.Withheld):
+                raise DeskError("; ".join(f"{r.rule}: {r.reason}" for r in made.refusals))
+            told = send_batches(desk, hub, now).get(made.id, {})
+            said = {"taken": said["taken"] + len(some), "answered": said["answered"] + told.get("answered", 0)}
         if every:
             out[trait] = said
-    desk.remember(keys=pins, tags=mine)
     return out
 
 
-def _tokens_release(desk: Desk, trait: str, epoch: str, tokens: list[door.Token], subject: str, accounts: int, now: float) -> door.Release:
+def send_batches(desk: Desk, hub: HubClient, now: float) -> dict[str, Mapping[str, Any]]:
+    """Send the batches of traits that are meant to go, those of a run that was broken off too; what the hub said of each.
+
+    Raises:
+        ClientError: the hub does not answer.
+        DeskError: it refuses one, which is given up.
+    """
+    told: dict[str, Mapping[str, Any]] = {}
+    for release, body, detail in desk.book.intended():
+        try:
+            told[release] = hub.send_tokens(body)
+            became: tuple[str, Mapping[str, Any]] = ("tokens", detail)
+        except ClientError as error:
+            if not _REFUSED.search(str(error)):
+                raise
+            became = ("tokens-refused", {**detail, "reason": str(error)})
+        with desk.book.write():
+            if desk.book.done(release):  # else another process has put it down
+                desk.record(*became, now)
+        if release not in told:
+            raise DeskError(str(became[1]["reason"]))
+    return told
+
+
+def _tokens_release(
+    desk: Desk, trait: str, epoch: str, tokens: list[door.Token], accounts: int, now: float
+) -> door.Release | door.Withheld:
     today = day_of(now).isoformat()
-    sent = sum(
-        e["detail"]["tokens"] for e in desk.ledger() if e["kind"] == "tokens" and e["detail"]["trait"] == trait and e["at"][:10] == today
-    )
+    # What is meant to go counts: whether it arrived before a break nobody knows.
+    spent = {e["detail"]["release"]: e for kind in ("tokens", "tokens-sending") for e in desk.book.entries(kind)}
+    sent = sum(e["detail"]["tokens"] for e in spent.values() if e["detail"]["trait"] == trait and e["at"][:10] == today)
     draft = door.Draft(door.Batch(trait, epoch, accounts, 0, len(tokens), sent), ledger=desk.member)
-    made = door.prepare(draft, desk.policy, day_of(now), tokens=[*tokens, *seal.padding(len(tokens))])
-    if isinstance(made, door.Withheld):
-        _record_withheld(desk, made, f"{trait} tokens of {subject}", now)
-        raise DeskError("; ".join(f"{r.rule}: {r.reason}" for r in made.refusals))
-    return made
+    return door.prepare(draft, desk.policy, day_of(now), tokens=[*tokens, *seal.padding(len(tokens))])
 
 
 def day_of(now: float) -> date:
     """The UTC day of epoch seconds."""
     return datetime.fromtimestamp(now, UTC).date()
-
-
-def _time(now: float) -> str:
-    return datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_bytes()))
 
 
 def _digest(body: bytes) -> str:

@@ -1,4 +1,4 @@
-"""A lab's own policy of release: who may approve, on which legal basis until when, how much evidence is enough."""
+"""A lab's own policy of release: on which legal basis until when, how much evidence is enough; and the roles that persons may have."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import msgspec
 
 from stillwatch.share.release.document import Basis, KeyId, Tlp
 
-Role = Literal["release", "counsel"]
+Role = Literal["release", "counsel", "operator", "auditor"]
 
 
 class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Somebody who may approve releases; ``public_key`` is Ed25519, hex."""
+    """Somebody with a role at a desk; ``public_key`` is Ed25519, hex."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
-    roles: tuple[Role, ...]
+    roles: Annotated[tuple[Role, ...], msgspec.Meta(min_length=1)]
     public_key: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -45,10 +45,10 @@ KNOWN_BASES: Final = (
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A lab's policy.  ``member`` is the fingerprint of its signing key."""
+    """A lab's policy.  ``member`` is the fingerprint of its signing key, ``former`` those of the keys before it."""
 
     member: KeyId
-    people: tuple[Person, ...] = ()
+    former: tuple[KeyId, ...] = ()
     legal: tuple[Ground, ...] = KNOWN_BASES
     minimum_bits: float = 10.0
     default_tlp: Tlp = "amber"
@@ -61,3 +61,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def basis(self, today: date) -> Ground | None:
         """The first basis that is still known to hold; None when all have lapsed."""
         return next((g for g in self.legal if today <= g.known_until), None)
+
+    def holds(self, basis: str, today: date) -> bool:
+        """Whether a basis that was stamped earlier is still known to hold."""
+        return any(g.basis == basis and today <= g.known_until for g in self.legal)
