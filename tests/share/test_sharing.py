@@ -283,8 +283,8 @@ def test_a_pull_that_breaks_off_goes_on_from_its_checkpoint(labs: Labs, monkeypa
         labs.release("a", replace(CAMPAIGN, first=CAMPAIGN.first - DAY * n))
     whole = HubClient.pull
 
-    def broken(self: HubClient, *args: Any) -> Any:
-        for at, page in enumerate(whole(self, *args, limit=5)):
+    def broken(self: HubClient, *args: Any, **more: Any) -> Any:
+        for at, page in enumerate(whole(self, *args, limit=5, **more)):
             if at == 6:
                 raise KeyboardInterrupt
             yield page

@@ -16,12 +16,13 @@ from stillwatch import records
 from stillwatch.share.desk import incoming, sharing
 from stillwatch.share.desk.desk import Desk, make_desk, open_desk
 from stillwatch.share.desk.people import Hand, enrol
-from stillwatch.share.hub.client import HubClient
+from stillwatch.share.hub.client import Directory, HubClient, Watched
 from stillwatch.share.hub.database import Database, open_database
 from stillwatch.share.hub.server import Hub, Limits
 from stillwatch.share.keyholder.client import KeyHolderClient
 from stillwatch.share.keyholder.server import KeyHolder
 from stillwatch.share.net.access import new_token
+from stillwatch.share.tlog.log import Checkpoint
 from stillwatch.watch.case import CaseFile, Decision, Run
 from stillwatch.watch.case.names import sighting
 from stillwatch.watch.evidence import campaign_to_json, to_json_line
@@ -146,8 +147,17 @@ class PretendHub:
         self._add("withdraw", tags)
         return len(tags)
 
-    def _ask(self, method: str, path: str, **more: Any) -> None:
-        self._add("head", more["json"])
+    def log_ledger(self, n: int, head: str) -> None:
+        self._add("head", {"n": n, "head": head})
+
+    def directory(self) -> Directory:
+        return Directory("hub.example/log+0+", 2, {})
+
+    def watch(self, seen: str | None, directory: Directory, key: Any, now: int) -> Watched:
+        return Watched("a note", Checkpoint(directory.log, 1, b"", ""), 1, 1, 1)
+
+    def ended(self, after: int) -> list[tuple[str, int]]:
+        return []
 
     def mine(self, after: int = -1) -> list[Any]:
         heads = self.got("head")

@@ -47,10 +47,7 @@ class Partners(PretendHub):
 
     pages: list[tuple[str, list[Any]]]
 
-    def directory(self) -> Any:
-        return SimpleNamespace(quorum=2)
-
-    def pull(self, after: str | None, directory: Any) -> Iterator[tuple[str, list[Any], list[tuple[str, str]]]]:
+    def pull(self, after: str | None, directory: Any, **_: Any) -> Iterator[tuple[str, list[Any], list[tuple[str, str]]]]:
         for checkpoint, objects in self.pages:
             if after is None or checkpoint > after:
                 yield checkpoint, objects, [("bad", f"forged, page {checkpoint}")]
@@ -170,10 +167,10 @@ def test_a_hub_that_logs_no_heads_is_named_once(tmp_path: Path, monkeypatch: pyt
 
         return ask
 
-    monkeypatch.setattr(hub, "_ask", told("http://hub.example/hub/ledger/: 404 Not found"))
+    monkeypatch.setattr(hub, "log_ledger", told("http://hub.example/hub/ledger/: 404 Not found"))
     assert "too old" in heads.log_head(desk, hub)  # type: ignore[arg-type]
     assert heads.log_head(desk, hub) == ""  # type: ignore[arg-type]
-    monkeypatch.setattr(hub, "_ask", told("http://hub.example: the hub does not answer"))
+    monkeypatch.setattr(hub, "log_ledger", told("http://hub.example: the hub does not answer"))
     assert "the next push logs it" in heads.log_head(desk, hub)  # type: ignore[arg-type]
 
 
@@ -294,7 +291,6 @@ def test_killed_at_every_write_of_a_decision_it_is_there_or_not(tmp_path: Path) 
 def test_a_batch_of_traits_that_was_broken_off_goes_again_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = [bytes([k]) * 64 for k in range(3)]
     monkeypatch.setattr(sharing, "tokens_of", lambda *_: (outputs, "key"))
-    monkeypatch.setattr(PretendHub, "directory", lambda _: SimpleNamespace(quorum=2), raising=False)
     context = seal.Context("campaign--" + "0" * 8 + "-0000-5000-8000-000000000000", date(2026, 11, 1), date(2026, 11, 9))
     values = {"payment": ["x", "y", "z"]}
 

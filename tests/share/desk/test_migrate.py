@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from stillwatch.share.desk import audit, sharing
 from stillwatch.share.desk.desk import Desk, DeskError, open_desk
-from stillwatch.share.desk.people import Hand, enrol, enrolled, people
+from stillwatch.share.desk.people import Hand, enrol, enrolled, people, statements
 from tests.kit import at_once, every_break
 from tests.share.desk.labs import COUNSEL, OPS, PretendHub, prepared
 from tests.share.hub.samples import NOW
@@ -81,7 +81,11 @@ def test_it_goes_on_from_there(tmp_path: Path) -> None:
     sharing.approve(desk, made.release.id, OLD_COUNSEL, NOW)
     approvals = desk.ledger()[-1]["detail"]["approvals"]
     assert len(approvals) == 2  # the campaign's too, which had none that travels
-    enrol(desk, OPS, ("operator",), NOW)
+    enrol(desk, OPS, ("operator",), NOW, by=OLD_COUNSEL)
+    assert [s["statement"]["by"] for s in statements(desk)] == [
+        "",
+        OLD_COUNSEL.public,
+    ]  # whom no hub knew introduced himself when he approved
     with pytest.raises(DeskError, match="needs a second hand"):
         enrol(desk, Hand("Third", Ed25519PrivateKey.generate()), ("release",), NOW)
     report = audit.of_desk(desk).files

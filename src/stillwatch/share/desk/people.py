@@ -111,11 +111,6 @@ def enrol(desk: Desk, hand: Hand, roles: Sequence[Role], now: float, by: Hand | 
         everybody = people(desk)
         there = enrolled(everybody)
         known = there.get(hand.name)
-        if known is not None and known.public_key == hand.public and set(known.roles) == set(roles):
-            told = {s["statement"]["public_key"] for s in statements(desk)}
-            if hand.public not in told:  # moved from a desk of before, whose persons no hub knows
-                desk.record("person-stated", {"abroad": _abroad(desk, "add", known, hand, by)}, now)
-                return by is None
         if known is not None and (known.public_key != hand.public or set(known.roles) == set(roles)):
             raise DeskError(f"{hand.name}: enrolled already; --remove first, or give other roles with the person's own key")
         for s in everybody:
@@ -131,6 +126,15 @@ def enrol(desk: Desk, hand: Hand, roles: Sequence[Role], now: float, by: Hand | 
             )
         _state(desk, "add" if known is None else "roles", Person(hand.name, tuple(roles), hand.public), now, hand, by)
     return founding and by is None
+
+
+def introduce(desk: Desk, hand: Hand, now: float) -> None:
+    """Have the hub know somebody whom a desk of before enrolled, with his own signature; one who is known is not introduced again."""
+    with desk.book.write():
+        person, told = enrolled(people(desk)).get(hand.name), statements(desk)
+        known = {s["statement"]["public_key"] for s in told}
+        if person is not None and person.public_key == hand.public and hand.public not in known and len(told) < FOUNDERS:
+            desk.record("person-stated", {"abroad": _abroad(desk, "add", person, hand, None)}, now)
 
 
 def remove(desk: Desk, name: str, now: float, by: Hand) -> None:

@@ -19,7 +19,7 @@ from stillwatch.share import release as door
 from stillwatch.share.desk.book import time_text
 from stillwatch.share.desk.desk import Desk, DeskError, Outgoing, public_of
 from stillwatch.share.desk.heads import check_heads, log_head
-from stillwatch.share.desk.people import Hand, enrolled, people, statements, the_person
+from stillwatch.share.desk.people import Hand, enrolled, introduce, people, statements, the_person
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.keyholder.client import KeyHolderClient, tokens_of
 from stillwatch.share.net.access import ClientError
@@ -185,6 +185,7 @@ def approve(desk: Desk, ident: str, by: Hand, now: float) -> Outgoing:
     with desk.book.write():
         r = desk.outgoing(ident)
         the_person(desk, by, "release")
+        introduce(desk, by, now)
         entries = desk.ledger()
         prepared = _prepared(desk, r, entries)
         _in_force(desk, r, now)

@@ -76,7 +76,7 @@ def take_in(
     reasons = [""] * len(given)
     there = db.stored(c, collection, sorted({i.id for i in given}))
     new = [n for n, i in enumerate(given) if i.got is not None and (i.id, sha256(i.body).hexdigest()) not in there]
-    persons = db.persons(c, member.name) if new else {}
+    persons = db.persons(c, member.name) if new else ({}, {})
     abouts = _campaigns(db, c, collection, sorted({given[n].about for n in new}))
     room = {"campaign": caps.campaigns, "indicator": caps.networks}
     for kind in room if new else ():
@@ -113,18 +113,21 @@ def _campaigns(db: Database, c: Connection, collection: str, names: Sequence[str
     return {i: Stored(member, ended, wire.examine(json.loads(body)) if body else None) for i, (member, ended, body) in found.items()}
 
 
-def refusal(got: wire.Received, sender: str, persons: Mapping[str, wire.Person], about: Stored | None, today: date) -> str:
+def refusal(
+    got: wire.Received, sender: str, persons: tuple[Mapping[str, wire.Person], Mapping[str, wire.Person]], about: Stored | None, today: date
+) -> str:
     """Why an object is not stored; "" where nothing speaks against it.
 
     Args:
         got: what was examined; its signature holds.
         sender: the member who sends it.
-        persons: the sender's, by fingerprint, who are enrolled now.
+        persons: the sender's, by fingerprint: who are enrolled now, and who ever were.
         about: the campaign that it belongs to, None where the collection has none; of a campaign itself, its earlier version.
         today: the hub's day.
     """
+    before = about.received.release if about is not None and about.received is not None and got.type == "campaign" else None
     try:
-        wire.check_approvals(got, persons)
+        wire.check_approvals(got, *persons, settled=() if before is None else {wire.digest_of(before)})
     except wire.WireError as error:
         return str(error)
     document = got.release.document if got.release else None

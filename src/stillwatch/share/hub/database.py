@@ -308,6 +308,8 @@ class Database:
         """
         have = self.statements(c, member.name)
         new = [g for g in given if g not in have]
+        if have and any(isinstance(g.get("statement"), dict) and not g["statement"].get("by") for g in new):
+            raise wire.WireError("only the persons of a member's first statement need no second hand (--by NAME --by-key FILE)")
         everybody = people.fold([*have, *new], self._former(c, member.name))
         for n, told in enumerate(new, len(have)):
             c.execute(statements.insert().values(member=member.name, number=n, body=rfc8785.dumps(dict(told))))
@@ -332,10 +334,10 @@ class Database:
         rows = c.execute(sa.select(statements.c.body).where(statements.c.member == member).order_by(statements.c.number))
         return [json.loads(r.body) for r in rows]
 
-    def persons(self, c: Connection, member: str) -> dict[str, wire.Person]:
-        """Those of a member who are enrolled now, by fingerprint."""
+    def persons(self, c: Connection, member: str) -> tuple[dict[str, wire.Person], dict[str, wire.Person]]:
+        """Those of a member who are enrolled now, and all whom it ever enrolled, by fingerprint."""
         everybody = people.fold(self.statements(c, member), self._former(c, member))
-        return {k: s.person for k, s in everybody.items() if s.removed is None}
+        return {k: s.person for k, s in everybody.items() if s.removed is None}, {k: s.person for k, s in everybody.items()}
 
     # Collections and objects
 

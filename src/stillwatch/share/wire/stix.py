@@ -383,11 +383,15 @@ def _needed(*documents: Release | None) -> list[tuple[str, str]]:
     return out
 
 
-def check_approvals(received: Received, persons: Mapping[str, Person]) -> None:
+def check_approvals(
+    received: Received, persons: Mapping[str, Person], former: Mapping[str, Person] | None = None, settled: Collection[str] = ()
+) -> None:
     """Whether enrolled persons with the roles approved every document that an object carries, each role by another key.
 
     Args:
         persons: those whom the producer enrolled, by fingerprint.
+        former: also those who were removed since ...
+        settled: ... whose word holds for these digests: documents that were taken in while they were enrolled.
 
     Raises:
         WireError: an approval is missing, by somebody else, or does not hold.
@@ -396,7 +400,7 @@ def check_approvals(received: Received, persons: Mapping[str, Person]) -> None:
     if needed and not received.approvals:
         raise WireError("no approval: a person with the role must approve it (stillwatch release approve)")
     for a in received.approvals:
-        person = persons.get(a.key)
+        person = ((former or persons) if a.digest in settled else persons).get(a.key)
         if person is None or a.role not in person.roles:
             raise WireError(f"approval: {a.key} is nobody whom the member enrolled with the role of {a.role}")
         try:
