@@ -79,7 +79,7 @@ def context(home: Path, name: str | None) -> ssl.SSLContext:
 def test_only_certificates_of_the_authority_come_in_and_tls_is_1_2_at_least(mutual: tuple[int, Path]) -> None:
     port, home = mutual
     url = f"https://127.0.0.1:{port}/hub/health"
-    assert httpx2.get(url, verify=context(home, "lab")).json() == {"status": "ok"}
+    assert httpx2.get(url, verify=context(home, "lab")).json()["status"] == "ok"
     for name in (None, "stranger"):
         with pytest.raises(httpx2.HTTPError):
             httpx2.get(url, verify=context(home, name))
