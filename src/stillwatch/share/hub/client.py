@@ -72,11 +72,15 @@ class HubClient:
         """The verifier key of the hub's log, asked for without the token: nothing of ours is sent to a hub before we know which it is."""
         try:
             answer = self.http.get(self.url.rstrip("/") + "/hub/health/")
+            if answer.status_code != 200:
+                raise ClientError(f"{self.url}: {answer.status_code} where a hub says how it is; does it ask for a certificate?")
             told = answer.json()
             found = str(told["log"])
             read_verifier(found)
         except httpx2.HTTPError as error:
             raise ClientError(f"{self.url}: the hub does not answer ({error})") from None
+        except ClientError:
+            raise
         except (ValueError, KeyError, TypeError):
             raise ClientError(f"{self.url}: no hub, or one of an older version: it does not name its log") from None
         return found

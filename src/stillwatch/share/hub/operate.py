@@ -136,8 +136,8 @@ def check(db: Database, c: sa.Connection, note: tree.Checkpoint | None = None) -
                     yield f"SQLite: {line}"
         yield from _check_log(db, c, note)
         yield from _check_objects(c)
-    except sa.exc.DatabaseError as error:
-        yield f"the database cannot be read: {error.orig}"
+    except (sa.exc.DatabaseError, TypeError) as error:  # SQLite gives text where bytes are kept if somebody wrote it there
+        yield f"the database cannot be read: {getattr(error, 'orig', None) or error}"
 
 
 def _check_log(db: Database, c: sa.Connection, note: tree.Checkpoint | None) -> Iterator[str]:

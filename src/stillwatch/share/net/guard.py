@@ -64,7 +64,8 @@ class Guard:
         address = network_of((scope.get("client") or ("unknown", 0))[0])
         given = next((v for n, v in scope["headers"] if n == b"authorization"), None)
         token = sha256(given).digest() if given is not None else None
-        if token not in self._good and not self._limiter.test(self._item, address):
+        # Without a token nothing is looked up, and health is for everybody.
+        if token is not None and token not in self._good and not self._limiter.test(self._item, address):
             wait = max(1, ceil(self._limiter.get_window_stats(self._item, address).reset_time - time.time()))
             _LOG.warning("too many wrong tokens", extra={"data": {"address": address}})
             body = error_body(429, "Too many requests", "Too many wrong tokens came from this address; try again later.")
@@ -82,13 +83,14 @@ class Guard:
         self._learn(answer.status, token, address)
 
     def _learn(self, status: int | None, token: bytes | None, address: str) -> None:
+        if token is None or status is None:
+            return
         if status == 401:
-            if token is not None:
-                self._good.pop(token, None)
+            self._good.pop(token, None)
             if len(self._storage.storage) >= _REMEMBERED:
                 self._storage.reset()
             self._limiter.hit(self._item, address)
-        elif token is not None and status is not None and status < 400 and token not in self._good:
+        elif status < 400 and token not in self._good:
             if len(self._good) >= _REMEMBERED:
                 self._good.pop(next(iter(self._good)))
             self._good[token] = None
