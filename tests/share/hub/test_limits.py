@@ -9,14 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
@@ -69,39 +67,6 @@ def test_half_requests_keep_nobody_out_and_fill_no_log(tmp_path: Path, program: 
             s.close()
     assert server.returncode == 0
     assert len(told.splitlines()) < 60
-
-
-@pytest.fixture
-def gated() -> Iterator[Callable[..., int]]:
-    """Serve an application behind a gate in this process; gives the port."""
-    running: list[tuple[gates.Server, threading.Thread]] = []
-
-    def serve(app: Any, total: int = 100, per_address: int = 100) -> int:
-        gate = gates.Gate(socket.AF_INET, total, per_address)
-        gate.bind(("127.0.0.1", 0))
-        gate.setblocking(False)
-        port = int(gate.getsockname()[1])
-        config = uvicorn.Config(
-            Guard(app),
-            http=partial(gates.Protocol, gate),
-            ws="none",
-            loop="asyncio",
-            log_config=None,
-            access_log=False,
-            timeout_keep_alive=60,
-        )  # type: ignore[arg-type]
-        server = gates.Server(config, gate)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [gate]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        running.append((server, thread))
-        return port
-
-    yield serve
-    for server, thread in running:
-        server.should_exit = True
-        thread.join(30)
 
 
 def ended(s: socket.socket) -> float:
