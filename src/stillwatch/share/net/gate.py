@@ -69,7 +69,7 @@ class Gate(socket.socket):
     """
 
     def __init__(self, family: int, total: int, per_address: int, trusted: frozenset[str] = frozenset()) -> None:
-        super().__init__(family, socket.SOCK_STREAM)
+        super().__init__(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio leaves Nagle's delay on
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.total = total if files == resource.RLIM_INFINITY else max(8, min(total, files - _SPARED - TURN))
         self.per_address, self.trusted = per_address, trusted
