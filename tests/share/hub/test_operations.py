@@ -475,3 +475,14 @@ def test_a_client_speaks_to_this_machine_by_any_of_its_names() -> None:
         HubClient(url, "t").http.close()
     with pytest.raises(ClientError, match=r"none\.pem"):
         connection("https://hub.example", timeout=1, ca="none.pem")
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("systemd-analyze is not installed here")
+    text = (Path(__file__).parents[3] / "packaging" / "stillwatch-hub.service").read_text()
+    unit = tmp_path / "stillwatch-hub.service"
+    unit.write_text(text.replace("/opt/stillwatch/bin/stillwatch", "/bin/true"))
+    done = subprocess.run([program, "verify", "--man=no", unit], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
