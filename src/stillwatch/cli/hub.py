@@ -23,7 +23,9 @@ from stillwatch.share.net.access import new_token
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 BehindProxy = Annotated[
     str | None,
-    typer.Option(help="Address of the proxy that ends TLS; its X-Forwarded-For and -Proto are believed, and plain HTTP is served to it."),
+    typer.Option(
+        help="Address or network of the proxy that ends TLS; its X-Forwarded-For and -Proto are believed, and plain HTTP is served to it."
+    ),
 ]
 Expires = Annotated[int, typer.Option(min=1, help="Days that the token holds.")]
 Db = Annotated[str, typer.Option("--db", help="SQLite file, or postgresql://USER:PASSWORD@HOST/NAME.", envvar="STILLWATCH_HUB_DB")]

@@ -31,7 +31,7 @@ def key_holderserve(
     behind_proxy: Annotated[
         str | None,
         typer.Option(
-            help="Address of the proxy that ends TLS; its X-Forwarded-For and -Proto are believed, and plain HTTP is served to it."
+            help="Address or network of the proxy that ends TLS; its X-Forwarded-For and -Proto are believed, and plain HTTP is served to it."
         ),
     ] = None,
 ) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ import uvicorn
 
 from stillwatch.cli.console import say, stop
 from stillwatch.share.desk.desk import write_private
-from stillwatch.share.net.access import is_loopback, network_of
+from stillwatch.share.net.access import is_loopback
 from stillwatch.share.net.gate import HEAD_BYTES, TURN, Gate, Protocol, Server
 from stillwatch.share.net.guard import Guard
 
@@ -98,7 +99,7 @@ def serve(
     """Serve until SIGTERM or Ctrl-C, with TLS where a certificate is given.
 
     Args:
-        behind_proxy: the address of a proxy that ends TLS; what it says of whom it speaks for is believed.
+        behind_proxy: the address or network of a proxy that ends TLS; what it says of whom it speaks for is believed.
         connections: open at a time.
         per_address: of one address at a time.
     """
@@ -109,8 +110,12 @@ def serve(
             f"--host {host}: plain HTTP beyond this machine shows every token; give --certificate, or --behind-proxy ADDRESS for a proxy that ends TLS"
         )
     try:
+        proxy = ip_network(behind_proxy) if behind_proxy is not None else None
+    except ValueError:
+        stop(f"--behind-proxy {behind_proxy}: give the proxy's address, such as 127.0.0.1, or its network, such as 10.88.0.0/16")
+    try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        gate = Gate(family[0], connections, per_address, frozenset({network_of(behind_proxy)} if behind_proxy else ()))
+        gate = Gate(family[0], connections, per_address, proxy)
         gate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         gate.bind(family[4])
         gate.setblocking(False)

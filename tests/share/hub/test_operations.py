@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import signal
 import sqlite3
@@ -397,6 +398,7 @@ def test_a_port_that_is_taken_and_plain_http_beyond_this_machine_are_one_line(ho
         assert "in use" in stillwatch("hub", "serve", "--port", port, code=2).stderr
     for program in ("hub", "key-holder"):
         assert "--behind-proxy" in stillwatch(program, "serve", "--host", "0.0.0.0", code=2).stderr
+        assert "proxy's address" in stillwatch(program, "serve", "--host", "0.0.0.0", "--behind-proxy", "*", code=2).stderr
 
 
 # Joining
@@ -458,6 +460,34 @@ def test_joining_with_the_right_key_or_on_this_machine(home: Path, served: Calla
     assert f"Taken as it is shown, for nobody was there to be asked: the log's key is {key}" in done.stdout
     done = stillwatch("hub", "join", "--desk", "desk", "--hub", hub, "--token-file", "t", "--log-key", key)
     assert f"Joined {hub}; log {key}" in done.stdout
+
+
+@pytest.mark.parametrize(("typed", "seen"), [("n", ["None"]), ("y", ["None", "Bearer secret-token"])])
+def test_at_a_terminal_the_log_s_name_and_key_are_shown_and_asked_about(
+    home: Path, monkeypatch: pytest.MonkeyPatch, typed: str, seen: list[str]
+) -> None:
+    stillwatch("release", "init", "desk")
+    Path("t").write_text("secret-token")
+    key = tree.verifier_key(ORIGIN, KEY.public_key())
+    monkeypatch.setattr(Recorder, "log", key)
+    Recorder.seen.clear()
+    server = HTTPServer(("127.0.0.1", 0), Recorder)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    keyboard, terminal = pty.openpty()
+    command = [sys.executable, "-m", "stillwatch", "hub", "join", "--desk", "desk", "--hub", f"http://127.0.0.1:{server.server_port}"]
+    try:
+        os.write(keyboard, f"{typed}\n".encode())
+        done = subprocess.run([*command, "--token-file", "t"], stdin=terminal, capture_output=True, text=True)
+        assert ORIGIN in done.stdout
+        assert key.partition("+")[2] in done.stdout
+        assert Recorder.seen == seen
+        if typed == "n":
+            assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (2, "Error: not joined; nothing was sent")
+    finally:
+        server.shutdown()
+        server.server_close()
+        os.close(keyboard)
+        os.close(terminal)
 
 
 @pytest.mark.parametrize(

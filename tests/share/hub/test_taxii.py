@@ -42,7 +42,7 @@ def ids(answer: Any) -> list[str]:
     [
         None, "", "application/taxii+json", "application/taxii+json;version=2.1", 'application/taxii+json; version="2.1"', "Application/TAXII+JSON ; Version=2.1",
         "application/taxii+json;q=0.9", "application/stix+json;version=2.1, application/taxii+json;version=2.1", "text/html,*/*;q=0.1", "application/*",
-        "application/taxii+json;version=2.0, application/taxii+json;version=2.1",
+        "application/taxii+json;version=2.0, application/taxii+json;version=2.1", "application/json, text/plain, */*",
     ],
 )  # fmt: skip
 def test_02_accept(light: Exchange, accept: str | None) -> None:

@@ -209,3 +209,13 @@ def test_nginx_in_front_ends_tls_asks_for_certificates_and_says_who_came(tmp_pat
             p.terminate()
         for p in running:
             p.wait(60)
+
+
+@pytest.mark.slow
+def test_a_handshake_that_never_ends_is_closed_as_a_head_is(mutual: tuple[int, Path]) -> None:
+    port, _ = mutual
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as silent:
+        start = time.monotonic()
+        silent.sendall(b"\x16\x03\x01")
+        assert silent.recv(1) == b""
+        assert 8 < time.monotonic() - start < 12

@@ -16,6 +16,7 @@ import time
 from asyncio import TimerHandle, Transport
 from collections import Counter, defaultdict
 from contextlib import suppress
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Final
 
 import h11
@@ -65,14 +66,14 @@ class Gate(socket.socket):
     Args:
         total: connections at a time; less where the process may not open so many files.
         per_address: of one address at a time.
-        trusted: networks that are a proxy's and stand for many addresses.
+        proxy: a network whose addresses stand for many.
     """
 
-    def __init__(self, family: int, total: int, per_address: int, trusted: frozenset[str] = frozenset()) -> None:
+    def __init__(self, family: int, total: int, per_address: int, proxy: IPv4Network | IPv6Network | None = None) -> None:
         super().__init__(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio leaves Nagle's delay on
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.total = total if files == resource.RLIM_INFINITY else max(8, min(total, files - _SPARED - TURN))
-        self.per_address, self.trusted = per_address, trusted
+        self.per_address, self.proxy = per_address, proxy
         self._open: dict[Any, _Connection] = {}
         self._of: Counter[str] = Counter()
         # Those that keep us waiting, longest first; all together and by address.
@@ -96,7 +97,7 @@ class Gate(socket.socket):
                 continue
             made = _Connection(self.family, self.type, self.proto, fileno=handle)
             made.network = network_of(peer[0])
-            if not self._room_for(made.network):
+            if not self._room_for(made.network, self.proxy is not None and ip_address(peer[0].partition("%")[0]) in self.proxy):
                 _LOG.warning("too many connections", extra={"data": {"address": made.network, "open": len(self._open)}})
                 made.close()
                 continue
@@ -114,8 +115,8 @@ class Gate(socket.socket):
             self._spare = os.open(os.devnull, os.O_RDONLY)
         _LOG.warning("no file descriptors left", extra={"data": {"open": len(self._open)}})
 
-    def _room_for(self, network: str) -> bool:
-        if network not in self.trusted and self._of[network] >= self.per_address:
+    def _room_for(self, network: str, for_many: bool) -> bool:
+        if not for_many and self._of[network] >= self.per_address:
             oldest = next(iter(self._waiting_of.get(network, ())), None)
         elif len(self._open) >= self.total:
             oldest = next(iter(self._waiting), None)
