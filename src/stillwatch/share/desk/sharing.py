@@ -35,8 +35,6 @@ STAYS: Final = {
     "reasons": "the detector's reasons, with counts",
     "free-text": "free text",
 }
-#: Traits of one batch; with padding it stays within what a document holds.
-BATCH_TOKENS: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +170,16 @@ def send(desk: Desk, folder: Path, hub: HubClient, now: float) -> Pushed:
 
 
 def _withdraw_traits(desk: Desk, hub: HubClient, campaign: str, now: float) -> None:
-    """What was sent for matching on account of a campaign goes with it."""
-    tags = desk.state().get("tags", {})
-    gone = sorted(t for t, (c, _, _) in tags.items() if c == campaign)
+    """What was sent for matching on account of a campaign goes with it, and its padding too, so that the hub cannot tell the two apart."""
+    state = desk.state()
+    tags, padding = state.get("tags", {}), state.get("padding", {})
+    gone = [t for t, (c, _, _) in tags.items() if c == campaign]
     if gone:
-        count = hub.withdraw(gone)
-        desk.remember(tags={t: x for t, x in tags.items() if x[0] != campaign})
-        desk.record("tokens-withdrawn", {"campaign": campaign, "tokens": count}, now)
+        hub.withdraw(sorted([*gone, *padding.get(campaign, ())]))
+        desk.remember(
+            tags={t: x for t, x in tags.items() if x[0] != campaign}, padding={c: some for c, some in padding.items() if c != campaign}
+        )
+        desk.record("tokens-withdrawn", {"campaign": campaign, "tokens": len(gone)}, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,48 +292,80 @@ def contribute(
     hub: HubClient,
     holders: Sequence[KeyHolderClient],
     now: float,
-) -> dict[str, Any]:
-    """Blind the traits of suspect accounts and send them for matching, padded; returns what became of each kind.
+    *,
+    accept_quorum: int | None = None,
+) -> dict[str, int]:
+    """Blind the traits of suspect accounts and send them for matching, padded; returns how many of each kind.  Answers come after the day.
 
     Args:
-        context: what is sealed with them: a released campaign or the mark of a suspicion, and its days.
+        context: what is sealed with them: a released campaign with its days, or a suspicion with today twice.
         values: canonical values by kind of trait.
         accounts: how many accounts they are of.
+        accept_quorum: a lower quorum than before that the members agreed on.
 
     Raises:
-        DeskError: a rule forbids it.
+        DeskError: a rule forbids it, the hub's quorum is below 2 or fell, or the log names another key of the key-holder.
     """
-    epoch, threshold, out = seal.epoch_of(day_of(now)), hub.directory().quorum, {}
-    state = desk.state()
-    pins, mine = dict(state.get("keys", {})), dict(state.get("tags", {}))
+    directory, epoch, out = hub.directory(), seal.epoch_of(day_of(now)), {}
+    threshold = _quorum(desk, directory.quorum, accept_quorum, now)
     for trait, every in values.items():
-        outputs, public = tokens_of(every, trait, epoch, holders, pins.get(f"{trait} {epoch}")) if every else ([], "")
-        if public:
-            pins[f"{trait} {epoch}"] = public
-        said = {"taken": 0, "answered": 0}
-        for start in range(0, len(outputs), BATCH_TOKENS):
-            some = outputs[start : start + BATCH_TOKENS]
-            tokens = [seal.seal(t, desk.member, threshold, context, trait, epoch) for t in some]
-            made = _tokens_release(desk, trait, epoch, tokens, context.campaign, accounts, now)
-            told = hub.send_tokens(seal.sign_batch(made, desk.key))
-            said = {"taken": said["taken"] + len(some), "answered": said["answered"] + told["answered"]}
-            desk.record(
-                "tokens", {"campaign": context.campaign, "trait": trait, "epoch": epoch, "tokens": len(some), "release": made.id}, now
+        if not every:
+            continue
+        state = desk.state()
+        pins, mine, padding = dict(state.get("keys", {})), dict(state.get("tags", {})), dict(state.get("padding", {}))
+        outputs, public = tokens_of(every, trait, epoch, holders, pins.get(f"{trait} {epoch}"))
+        holder = seal.key_digest(public)
+        if hub.holder_key(trait, epoch, state.get("log", directory.log)) not in (None, holder):
+            raise DeskError(
+                f"{hub.url}: its log names another key of the key-holder for {trait} in {epoch} than this key-holder shows: nothing was sent; "
+                "compare keys with the other members"
             )
-            mine |= {t.tag: [context.campaign, trait, v] for t, v in zip(tokens, every[start : start + BATCH_TOKENS], strict=True)}
-        if every:
-            out[trait] = said
-    desk.remember(keys=pins, tags=mine)
+        made: list[tuple[door.Release, int]] = []
+        for start in range(0, len(outputs), seal.LARGEST):
+            some = [seal.seal(t, desk.member, threshold, context, trait, epoch) for t in outputs[start : start + seal.LARGEST]]
+            fill = seal.padding(len(some))
+            made.append((_tokens_release(desk, trait, epoch, [*some, *fill], context.campaign, accounts, start, len(some), now), len(some)))
+            mine |= {t.tag: [context.campaign, trait, v] for t, v in zip(some, every[start : start + seal.LARGEST], strict=True)}
+            if context.campaign != seal.SUSPICION:
+                padding[context.campaign] = [*padding.get(context.campaign, ()), *(t.tag for t in fill)]
+        # Before anything leaves: what is sent can be taken back whatever breaks in between.
+        desk.remember(keys={**pins, f"{trait} {epoch}": public}, tags=mine, padding=padding)
+        for release, size in made:
+            hub.send_tokens(seal.sign_batch(release, desk.key, holder, threshold))
+            desk.record(
+                "tokens", {"campaign": context.campaign, "trait": trait, "epoch": epoch, "tokens": size, "release": release.id}, now
+            )
+        out[trait] = len(every)
     return out
 
 
-def _tokens_release(desk: Desk, trait: str, epoch: str, tokens: list[door.Token], subject: str, accounts: int, now: float) -> door.Release:
+def _quorum(desk: Desk, told: int, accepted: int | None, now: float) -> int:
+    """The hub's quorum, if it may be used: never below 2, and never lower than it was seen before unless somebody accepts that."""
+    before = int(desk.state().get("quorum", told))
+    if told < seal.LEAST_QUORUM:
+        raise DeskError(
+            f"the hub asks for a quorum of {told}: a share of it is the secret itself, so nothing is sent; at least {seal.LEAST_QUORUM}"
+        )
+    if told < before and told != accepted:
+        raise DeskError(
+            f"the hub's quorum fell from {before} to {told}: nothing was sent; ask the other members, and if all agree run "
+            f"stillwatch hub contribute with --quorum {told}"
+        )
+    if told < before:
+        desk.record("quorum-accepted", {"before": before, "quorum": told}, now)
+    desk.remember(quorum=told)
+    return told
+
+
+def _tokens_release(
+    desk: Desk, trait: str, epoch: str, tokens: list[door.Token], subject: str, accounts: int, pending: int, size: int, now: float
+) -> door.Release:
     today = day_of(now).isoformat()
-    sent = sum(
+    sent = pending + sum(
         e["detail"]["tokens"] for e in desk.ledger() if e["kind"] == "tokens" and e["detail"]["trait"] == trait and e["at"][:10] == today
     )
-    draft = door.Draft(door.Batch(trait, epoch, accounts, 0, len(tokens), sent), ledger=desk.member)
-    made = door.prepare(draft, desk.policy, day_of(now), tokens=[*tokens, *seal.padding(len(tokens))])
+    draft = door.Draft(door.Batch(trait, epoch, accounts, 0, size, sent), ledger=desk.member)
+    made = door.prepare(draft, desk.policy, day_of(now), tokens=tokens)
     if isinstance(made, door.Withheld):
         _record_withheld(desk, made, f"{trait} tokens of {subject}", now)
         raise DeskError("; ".join(f"{r.rule}: {r.reason}" for r in made.refusals))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -41,6 +42,7 @@ Clock = Callable[[], float]
 T = TypeVar("T")
 _JSON: Final = "application/json"
 _LOG: Final = logging.getLogger("stillwatch.hub")
+_TAG: Final = re.compile("[0-9a-f]{32}")
 #: Objects in one envelope.
 MAX_OBJECTS: Final = 10_000
 
@@ -53,7 +55,8 @@ class Limits:
     requests: float = 50.0  # a second, in the long run
     burst: float = 500.0
     tokens_a_day: int = 100_000
-    quorum: int = 2  # owners that must have sent a tag before anybody is told
+    quorum: int = 3  # owners that must have sent a tag before anybody is told
+    answer_every: float = 86_400.0  # seconds from answers to answers, on the clock; less than a day makes an oracle
 
 
 class Hub:
@@ -80,6 +83,10 @@ class Hub:
         self._refused = Counter("stillwatch_hub_objects_refused_total", "Objects refused.", registry=self.registry)
         self._served = Counter("stillwatch_hub_objects_served_total", "Objects given out.", registry=self.registry)
         self._entries = Gauge("stillwatch_hub_log_entries", "Entries in the log.", registry=self.registry)
+        own = self.limits
+        self.matching = quorum.Matching(
+            database, quorum=own.quorum, a_day=own.tokens_a_day, every=own.answer_every, registry=self.registry, now=self._now()
+        )
 
     def app(self) -> ASGIApp:
         """The ASGI application."""
@@ -94,7 +101,7 @@ class Hub:
             self._route("/api/collections/{collection}/objects/{object}/", self._get_object, delete=self._delete_object),
             self._route("/api/collections/{collection}/objects/{object}/versions/", self._versions),
             self._route("/hub/keys/", self._keys),
-            self._route("/hub/tokens/", None, post=self._post_tokens),
+            self._route("/hub/tokens/", self._terms, post=self._post_tokens),
             self._route("/hub/tokens/withdraw/", None, post=self._withdraw_tokens),
             self._route("/hub/answers/", self._answers),
             self._route("/hub/metrics/", self._metrics),
@@ -109,6 +116,7 @@ class Hub:
         async def life(_: Starlette) -> AsyncIterator[None]:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._sweeping)
+                group.start_soon(self._answering)
                 yield
                 group.cancel_scope.cancel()
 
@@ -192,10 +200,22 @@ class Hub:
     async def _sweeping(self) -> None:
         while True:
             try:
-                await self._write(lambda c, now: self.db.sweep(c, self._today(), now) + quorum.sweep(self.db, c, now))
+                await self._write(lambda c, now: self.db.sweep(c, self._today(), now) + self.matching.sweep(c, now))
             except sa.exc.SQLAlchemyError:
                 _LOG.exception("sweep")
             await anyio.sleep(3600)
+
+    def settle(self) -> bool:
+        """Answer the matching of the days that are over; returns whether there was something to do."""
+        return self.matching.settle(self._now())
+
+    async def _answering(self) -> None:
+        while True:
+            try:
+                await anyio.to_thread.run_sync(self.settle)
+            except sa.exc.SQLAlchemyError:
+                _LOG.exception("answers")
+            await anyio.sleep(min(30.0, self.limits.answer_every / 4))
 
     async def _body(self, request: Request) -> bytes:
         parts, size = [], 0
@@ -403,33 +423,37 @@ class Hub:
             {"log": log_key, "quorum": self.limits.quorum, "members": [{"keys": ks} for _, ks in sorted(by_member.items())]}, _JSON
         )
 
+    async def _terms(self, request: Request, member: Member) -> Response:
+        """What holds for batches: quorum, sizes, how far answers reach, and the key-holder's keys that the log names."""
+        return _json(await self._read(self.matching.terms), _JSON)
+
     async def _post_tokens(self, request: Request, member: Member) -> Response:
         body = _loads(await self._body(request))
-
-        def work(c: sa.Connection, now: int) -> dict[str, object]:
-            try:
-                return quorum.take_in(self.db, c, body, member, self.limits.quorum, self.limits.tokens_a_day, self._today(), now)
-            except quorum.QuorumError as error:
-                raise Refused(error.status, "Refused", str(error)) from None
-
-        return _json(await self._write(work), _JSON, 202)
+        try:
+            batch = await anyio.to_thread.run_sync(self.matching.examine, body, member, self._today())
+            return _json(await self._write(lambda c, now: self.matching.take_in(c, batch, member, now)), _JSON, 202)
+        except quorum.QuorumError as error:
+            raise Refused(error.status, "Refused", str(error)) from None
 
     async def _withdraw_tokens(self, request: Request, member: Member) -> Response:
         body = _loads(await self._body(request))
         tags = body.get("tags") if isinstance(body, dict) else None
-        if not isinstance(tags, list) or len(tags) > MAX_OBJECTS or not all(isinstance(t, str) and len(t) == 32 for t in tags):
-            raise Refused(422, "Unprocessable", "tags must be a list of at most 10,000 tags.")
-        return _json(
-            {"withdrawn": await self._write(lambda c, now: quorum.withdraw(self.db, c, tags, member, self.limits.quorum, now))}, _JSON
-        )
+        if not isinstance(tags, list) or len(tags) > MAX_OBJECTS or not all(isinstance(t, str) and _TAG.fullmatch(t) for t in tags):
+            raise Refused(422, "Unprocessable", "tags must be a list of at most 10,000 tags, 32 digits of lower-case hex each.")
+        try:
+            return _json({"withdrawn": await self._write(lambda c, now: self.matching.withdraw(c, tags, member, now))}, _JSON)
+        except quorum.QuorumError as error:
+            raise Refused(error.status, "Refused", str(error)) from None
 
     async def _answers(self, request: Request, member: Member) -> Response:
         after = request.query_params.get("after", "0")
         if not after.isascii() or not after.isdigit() or len(after) > 15:
             raise Refused(400, "Bad parameter", "after must be a whole number.")
-        found = await self._read(lambda c: quorum.answers(c, member, int(after)))
-        if found:
-            await self._write(lambda c, now: self.db.record(c, "answers-read", {"member": member.name, "answers": len(found)}, now))
+        try:
+            found = await self._read(lambda c: self.matching.answers(c, member, int(after)))
+        except quorum.QuorumError as error:
+            raise Refused(error.status, "Refused", str(error)) from None
+        await self._write(lambda c, now: self.matching.looked(c, member, now))
         return _json({"answers": found}, _JSON)
 
     # Operation
