@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import json
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,14 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 from voprf import ristretto as oracle
 
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.hub.tables import members, tokens
+from stillwatch.share.keyholder import server
 from stillwatch.share.keyholder.client import KeyHolderClient, tokens_of
-from stillwatch.share.keyholder.server import KeyHolder, deal
+from stillwatch.share.keyholder.server import KeyHolder, KeyHolderError, deal
 from stillwatch.share.net.access import ClientError
 from stillwatch.share.tokens import oprf, seal, sodium
 from tests.share.hub.matching import EPOCH, SEED, released, signed
@@ -193,10 +197,71 @@ def test_key_holder_refusals_quotas_and_rotation(tmp_path: Path, served: Any) ->
     now[0] += 100 * 86_400  # 2027q1: the last quarter's keys still answer, once more
     assert set(client.keys()) == {*before, *((t, "2027q1") for t, _ in before)}
     now[0] += 90 * 86_400
-    assert holder.forget_old() == [EPOCH]
+    assert client.keys()
+    assert holder.forget_old() == []  # the request saw to it
     assert {epoch for _, epoch in set(client.keys())} == {"2027q1", "2027q2"}
     holder.revoke("a")
     assert ask(element, "/evaluate/payment/2027q2/") == 401
+
+
+def test_keys_are_destroyed_on_the_day_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A21: a key-holder that runs for four quarters had four on disk until it was started again."""
+    monkeypatch.setattr(server, "TURN", 0.01)
+    now = [NOW]
+    holder = KeyHolder(tmp_path / "kh", clock=lambda: now[0])
+    (tmp_path / "kh" / "epoch-2026q2.ab12.new").touch()  # what a cut of power left
+
+    def there() -> set[str]:
+        return {p.name for p in (tmp_path / "kh").glob("epoch-*")}
+
+    with TestClient(holder.app()):
+        for quarters in (["2026q4"], ["2026q4", "2027q1"], ["2027q1", "2027q2"], ["2027q2", "2027q3"]):
+            expected = {f"epoch-{q}.json" for q in quarters}
+            for _ in range(500):  # nobody asks for anything
+                if there() == expected:
+                    break
+                time.sleep(0.01)
+            assert there() == expected
+            now[0] += 91 * 86_400
+
+
+def test_a_request_destroys_old_keys_too(tmp_path: Path) -> None:
+    now = [NOW]
+    holder = KeyHolder(tmp_path / "kh", clock=lambda: now[0])
+    with TestClient(holder.app()) as t:
+        for path in ("/keys/", f"/evaluate/payment/{EPOCH}/"):
+            holder.ensure_epoch(EPOCH)
+            now[0] = NOW + 300 * 86_400
+            assert t.request("POST" if "evaluate" in path else "GET", path).status_code == 401
+            assert not (tmp_path / "kh" / f"epoch-{EPOCH}.json").exists()
+            now[0] = NOW
+
+
+def test_two_requests_at_the_turn_of_a_quarter_make_one_key(tmp_path: Path) -> None:
+    holders = [KeyHolder(tmp_path / "kh", clock=lambda: NOW) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        keys = list(pool.map(lambda h: (h.ensure_epoch(EPOCH), h.keys(EPOCH)["payment"].public)[1], holders))
+    assert len(set(keys)) == 1
+    assert not list((tmp_path / "kh").glob("*.new"))
+    with pytest.raises(KeyHolderError, match="already"):
+        deal([tmp_path / "kh"], 1, EPOCH)
+
+
+def test_the_key_holder_s_quota_holds_for_a_single_member_whatever_it_tries(tmp_path: Path) -> None:
+    now = [NOW]
+    holder = KeyHolder(tmp_path / "kh", a_day=100, clock=lambda: now[0])
+    holder.enrol("a", "one")
+    with ThreadPoolExecutor(8) as pool:  # at once
+        assert sum(pool.map(lambda _: holder.spend("a", "payment", 7), range(40))) == 14
+    holder.enrol("a", "two")  # another token
+    assert not holder.spend("a", "payment", 7)
+    holder.revoke("a")
+    holder.enrol("a", "three")
+    assert not holder.spend("a", "payment", 7)
+    now[0] += 12 * 3600 + 60  # past midnight, the 24 hours are not over
+    assert not holder.spend("a", "payment", 7)
+    now[0] += 12 * 3600
+    assert holder.spend("a", "payment", 100)
 
 
 def test_stores_and_logs_hold_nothing_that_names_a_trait(
