@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from datetime import date
@@ -17,14 +16,12 @@ import stillwatch.share.release as door
 from stillwatch.cli.main import app
 from stillwatch.share.desk import audit, sharing
 from stillwatch.share.desk.desk import Desk, DeskError, add_person, make_desk, open_desk
-from stillwatch.share.desk.traits import traits_of
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.hub.database import Database, open_database
 from stillwatch.share.hub.server import Hub, Limits
 from stillwatch.share.keyholder.client import KeyHolderClient
 from stillwatch.share.keyholder.server import KeyHolder
 from stillwatch.share.net.access import new_token
-from stillwatch.share.tokens import seal
 from tests.share.hub.samples import NOW
 from tests.share.release.test_door import CAMPAIGN
 
@@ -223,44 +220,6 @@ def test_a_pull_that_breaks_off_goes_on_from_its_checkpoint(labs: Labs, monkeypa
     told = json.loads(CliRunner().invoke(app, ["hub", "inbox", "--desk", str(labs.desks["b"].folder), "--json"]).stdout)
     assert {c["campaign"] for c in told["campaigns"]} <= {p.stem for p, _ in labs.desks["b"].inbox()}
     assert {c["partner"] for c in told["campaigns"]} == {labs.desks["a"].member}
-
-
-def test_traits_are_matched_through_blinding_and_go_with_the_retraction(labs: Labs, tmp_path: Path) -> None:
-    names = [f"acct-{i}" for i in range(6)]
-    for lab, cards in (("a", ["CARD-1", " card-2", "only-a"]), ("b", ["card-1 ", "\uff23ARD-2", "only-b"])):
-        with (tmp_path / f"{lab}.csv").open("w", newline="") as f:
-            out = csv.writer(f)
-            out.writerow(["account", "email", "payment_fingerprint"])
-            for i, n in enumerate([*names, "bystander"]):
-                out.writerow(
-                    [n, f"u{i}@{'ring.example' if i < 3 else f'mail{i}.example'}", "bystander-card" if n == "bystander" else cards[i % 3]]
-                )
-    released, told = {}, {}
-    for lab, first in (("a", 0), ("b", 1)):
-        values, _ = traits_of(tmp_path / f"{lab}.csv", names, tmp_path / "no.key")
-        assert "bystander-card" not in values["payment"]
-        assert values["registration"] == ["domain ring.example"]
-        released[lab] = labs.release(lab, replace(CAMPAIGN, first=CAMPAIGN.first - DAY * first))
-        told[lab] = sharing.contribute(
-            labs.desks[lab],
-            seal.Context(released[lab], date(2026, 11, 1), date(2026, 11, 9)),
-            values,
-            len(names),
-            labs.hubs[lab],
-            [labs.holders[lab]],
-            NOW,
-        )
-    assert told["a"] == {"payment": {"taken": 3, "answered": 0}, "registration": {"taken": 1, "answered": 0}}
-    assert told["b"] == {"payment": {"taken": 3, "answered": 2}, "registration": {"taken": 1, "answered": 1}}
-    for lab in "ab":
-        answers = labs.hubs[lab].answers(0)
-        assert len(answers) == 3
-        assert all(a["campaigns"] == sorted(released.values()) for a in answers)
-    assert labs.hubs["c"].answers(0) == []
-    labs.answer("a", released["a"], "retraction", "appeal-upheld")
-    assert labs.hubs["b"].answers(0) == []
-    assert "tags" in labs.desks["a"].state()
-    assert labs.desks["a"].state()["tags"] == {}
 
 
 def test_the_ledger_shows_every_tampering(labs: Labs) -> None:

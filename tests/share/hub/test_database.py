@@ -87,7 +87,7 @@ def test_an_older_database_is_brought_up_to_date_and_keeps_what_it_has(url: str)
         config = Config()
         config.set_main_option("path_separator", "os")
         config.set_main_option("script_location", str(ROOT / "src/stillwatch/hub/migrations"))
-        for table in ("tokens", "answers"):  # as it was before the second migration
+        for table in ("batches", "holder_keys", "tokens", "answers"):  # as it was before the second migration
             c.exec_driver_sql(f"DROP TABLE {table}")
         c.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
     db.close()
