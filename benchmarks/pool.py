@@ -56,7 +56,7 @@ class Alliance:
 
     def __post_init__(self) -> None:
         db = Database(open_database(str(self.home / "hub.db")))
-        limits = Limits(requests=1e6, burst=1e6, body=1 << 28, tokens_a_day=10**8)
+        limits = Limits(requests=1e6, burst=1e6, body=1 << 28, tokens_a_day=10**8, quorum=min(self.labs, 3), answer_every=1)
         url, server = serve(Hub(db, origin="hub.example/log", key=Ed25519PrivateKey.generate(), limits=limits).app())
         holder = KeyHolder(self.home / "kh", a_day=10**8)
         holder_url, other = serve(holder.app())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import stillwatch.share.release as door
@@ -19,6 +20,15 @@ def public(trait: str = "payment") -> str:
 
 
 def outputs(values: list[str], trait: str = "payment") -> list[bytes]:
+    return [output(v, trait) for v in values] if len(values) < 3 else _outputs(values, trait)
+
+
+@lru_cache
+def output(value: str, trait: str) -> bytes:
+    return _outputs([value], trait)[0]
+
+
+def _outputs(values: list[str], trait: str) -> list[bytes]:
     secret, _ = oprf.derive_key(SEED, f"{trait}|{EPOCH}".encode(), oprf.VOPRF)
     items = [seal.oprf_input(trait, v) for v in values]
     blinds, blinded = oprf.blind(items)
