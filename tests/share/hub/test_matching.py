@@ -10,8 +10,10 @@ import pytest
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import generate_latest
+from typer.testing import CliRunner
 
 import stillwatch.share.release as door
+from stillwatch.cli.main import app
 from stillwatch.share.hub.database import HubError
 from stillwatch.share.hub.server import Hub, Limits
 from stillwatch.share.hub.tables import batches
@@ -407,3 +409,11 @@ def test_answers_come_more_often_where_the_operator_says_so(tmp_path: Path, make
         exchange.now[0] += 61
         exchange.hub.settle()
         assert told(t, exchange.labs["a"]) == {tag_of("x"): MATCHED}
+
+
+def test_answers_that_come_within_a_minute_are_for_loopback_alone(tmp_path: Path) -> None:
+    words = ["hub", "serve", "--db", str(tmp_path / "hub.db"), "--key", str(tmp_path / "k"), "--host", "0.0.0.0", "--answer-every", "59"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code != 0
+    assert "at least 60 beyond loopback" in done.output + done.stderr
+    assert not (tmp_path / "hub.db").exists()

@@ -26,6 +26,7 @@ from tests.share.hub.conftest import Lab
 from tests.share.hub.matching import garbage, released, signed, tag_of, tokens
 from tests.share.hub.samples import NOW
 
+pytestmark = pytest.mark.slow
 LABS = {n: Lab(n, Ed25519PrivateKey.from_private_bytes(n.encode() * 32), f"token-{n}") for n in "abcdef"}
 OWNERS = {**dict(zip(LABS, LABS, strict=True)), "f": "e"}  # two members of one owner
 VALUES = ("x", "y")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 import rfc8785
 import sqlalchemy as sa
@@ -14,45 +14,48 @@ from sqlalchemy.engine import Connection
 from stillwatch.share.hub.tables import answers, batches, members, objects, rights, tokens
 from stillwatch.share.tokens.seal import SUSPICION, Opened, open_seals
 
-_STEP: Final = 500  # values in one query
+#: Tags of one transaction: while it lasts, others wait to write.
+_READ, _JOIN = 500, 100
 Key = tuple[str, str, str]  # trait, epoch, tag
 Span = tuple[str, str]  # first and last day
 Found = Sequence[tuple[Any, list[Span]]]  # submissions that opened, and the days of their released campaigns
 
 
-def read_batch(c: Connection, boundary: int) -> bool:
-    """Read the next batch or withdrawal of before ``boundary`` into ``tokens``; False where there is none."""
+def read_batch(c: Connection, boundary: int, parsed: dict[int, Any]) -> bool:
+    """Read some of the next batch or withdrawal of before ``boundary`` into ``tokens``; False where there is none.
+
+    Args:
+        parsed: the batch that is being read, kept between steps.
+    """
     b, t = batches.c, tokens.c
     row = c.execute(sa.select(batches).where(b.is_read.is_(False), b.at < boundary).order_by(b.number).limit(1)).first()
     if row is None:
         return False
-    body = json.loads(zlib.decompress(row.body))
+    if row.number not in parsed:
+        parsed.clear()
+        parsed[row.number] = json.loads(zlib.decompress(row.body))
+    body = parsed[row.number]
+    every = body if row.kind == "withdrawal" else body["tokens"]
+    some = every[row.progress : row.progress + _READ]
     if row.kind == "withdrawal":
-        for some in _steps(body):
-            mine = (t.member == row.member) & t.tag.in_(some) & t.withdrawn.is_(None)
-            c.execute(tokens.update().where(mine).values(withdrawn=row.at, is_fresh=True))
+        mine = (t.member == row.member) & t.tag.in_(some) & t.withdrawn.is_(None)
+        c.execute(tokens.update().where(mine).values(withdrawn=row.at, is_fresh=True))
     else:
-        stamp = {
-            "key": body["stamp"]["member"],
-            "day": body["stamp"]["day"],
-            "quorum": row.quorum,
-            "added": row.at,
-            "batch": row.number,
-        }
+        stamp = {"key": body["stamp"]["member"], "day": body["stamp"]["day"], "quorum": row.quorum, "added": row.at, "batch": row.number}
         common = {"trait": row.trait, "epoch": row.epoch, "member": row.member, **stamp, "is_fresh": True}
-        for some in _steps(body["tokens"]):
-            mine = (t.trait == row.trait) & (t.epoch == row.epoch) & (t.member == row.member) & t.tag.in_([x["tag"] for x in some])
-            there = {r.tag for r in c.execute(sa.select(t.tag).where(mine, t.turn == 0))}
-            c.execute(tokens.delete().where(mine, t.turn == 1))
-            c.execute(tokens.insert(), [{**common, **x, "turn": int(x["tag"] in there)} for x in some])
-    c.execute(batches.update().where(b.number == row.number).values(is_read=True))
+        mine = (t.trait == row.trait) & (t.epoch == row.epoch) & (t.member == row.member) & t.tag.in_([x["tag"] for x in some])
+        there = {r.tag for r in c.execute(sa.select(t.tag).where(mine, t.turn == 0))}
+        c.execute(tokens.delete().where(mine, t.turn == 1))
+        c.execute(tokens.insert(), [{**common, **x, "turn": int(x["tag"] in there)} for x in some])
+    done = row.progress + len(some)
+    c.execute(batches.update().where(b.number == row.number).values(progress=done, is_read=done >= len(every)))
     return True
 
 
 def join(c: Connection, boundary: int, quorum: int, today: str) -> bool:
     """Join the next tags that something came in for, and write down what is new to tell of them; False where there are none."""
     t, a = tokens.c, answers.c
-    fresh = sa.select(t.tag).where(t.is_fresh.is_(True)).distinct().order_by(t.tag).limit(_STEP)
+    fresh = sa.select(t.tag).where(t.is_fresh.is_(True)).distinct().order_by(t.tag).limit(_JOIN)
     tags = [r.tag for r in c.execute(fresh)]
     if not tags:
         return False
@@ -154,7 +157,3 @@ class _Records:
             o: Any = json.loads(row.body) if row is not None else {"revoked": True}
             self._known[ident, member] = None if o.get("revoked") else (o["first_seen"][:10], o["last_seen"][:10])
         return self._known[ident, member]
-
-
-def _steps(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (values[start : start + _STEP] for start in range(0, len(values), _STEP))

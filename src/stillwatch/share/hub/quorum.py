@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 import zlib
+from collections import Counter as Counts
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -154,7 +156,7 @@ class Matching:
         self._pin(c, e, member, now)
         common = {"member": member.name, "trait": doc.trait, "epoch": doc.epoch}
         row = {"kind": "batch", "size": size, "quorum": self.quorum, "holder": e.holder, "signature": e.signature, "body": e.body}
-        c.execute(batches.insert().values(**common, **row, at=now, is_read=False))
+        c.execute(batches.insert().values(**common, **row, at=now, progress=0, is_read=False))
         root = sha256("".join(x.tag for x in doc.tokens).encode()).hexdigest()
         self.db.record(c, "tokens", {**common, "tokens": size, "root": root, "release": e.release.id, "holder": e.holder}, now)
         self._used.labels(member.name, doc.trait).set((spent + size) / self.a_day)
@@ -176,7 +178,7 @@ class Matching:
             raise QuorumError(429, "more was withdrawn in a day than can be sent in one")
         row = {"trait": "", "epoch": "", "size": len(named), "quorum": self.quorum, "holder": "", "signature": ""}
         body = zlib.compress(rfc8785.dumps(named), 1)
-        c.execute(batches.insert().values(member=member.name, kind="withdrawal", **row, body=body, at=now, is_read=False))
+        c.execute(batches.insert().values(member=member.name, kind="withdrawal", **row, body=body, at=now, progress=0, is_read=False))
         self.db.record(c, "tokens-withdrawn", {"member": member.name, "tokens": len(named)}, now)
         return len(named)
 
@@ -253,26 +255,41 @@ class Matching:
             if self.until(c) >= boundary:
                 return False
         today = datetime.fromtimestamp(now // 1_000_000, UTC).date().isoformat()
-        while self._step(boundary, lambda c: daily.read_batch(c, boundary)):
+        parsed: dict[int, Any] = {}
+        while self._step(boundary, lambda c: daily.read_batch(c, boundary, parsed)):
             pass
         while self._step(boundary, lambda c: daily.join(c, boundary, self.quorum, today)):
             pass
-        return self._step(boundary, lambda c: self._finish(c, boundary, now))
+        with self.db.read() as c:
+            found = self._found(c, boundary)
+        return self._step(boundary, lambda c: self._finish(c, boundary, found, now))
 
     def _step(self, boundary: int, work: Callable[[Connection], bool]) -> bool:
+        start = time.perf_counter()
         with self.db.write() as c:  # another process of this hub may have finished the run meanwhile
-            return self.until(c) < boundary and work(c)
+            more = self.until(c) < boundary and work(c)
+        if more:  # leave others as much time to write as was taken
+            time.sleep(min(0.1, time.perf_counter() - start))
+        return more
 
-    def _finish(self, c: Connection, boundary: int, now: int) -> bool:
+    @staticmethod
+    def _found(c: Connection, boundary: int) -> dict[str, list[list[Any]]]:
+        """By state, how many tags of which kind and epoch there is something new to tell of."""
+        tags: dict[str, Counts[tuple[str, str]]] = {"matched": Counts(), "withdrawn": Counts()}
+        last, a = None, answers.c
+        for r in c.execute(sa.select(answers).where(a.at == boundary).order_by(a.trait, a.epoch, a.tag, a.body)):
+            this = (json.loads(r.body)["state"], r.trait, r.epoch, r.tag)
+            tags[this[0]][r.trait, r.epoch] += this != last
+            last = this
+        return {state: [[*kind, n] for kind, n in sorted(counts.items())] for state, counts in tags.items()}
+
+    def _finish(self, c: Connection, boundary: int, found: dict[str, list[list[Any]]], now: int) -> bool:
         """Show what the run found; one entry of the log, the same for a day on which nothing matched."""
         a, later = answers.c, answers.alias()
         same = [later.c[n] == a[n] for n in ("member", "trait", "epoch", "tag")]
         newer = sa.exists().where(later.c.at == boundary, *same)
         c.execute(answers.delete().where(a.at < boundary, newer))
-        found = {(json.loads(r.body)["state"], r.trait, r.epoch, r.tag) for r in c.execute(sa.select(answers).where(a.at == boundary))}
-        told = {state: [list(key) for s, *key in sorted(found) if s == state] for state in ("matched", "withdrawn")}
-        detail = {"at_least": self.quorum, "until": boundary // 1_000_000, "tags": told["matched"], "withdrawn": told["withdrawn"]}
-        self.db.record(c, "quorum", detail, now)
+        self.db.record(c, "quorum", {"at_least": self.quorum, "until": boundary // 1_000_000, **found}, now)
         self._answered(c, boundary)
         self._watch(c, now)
         return True

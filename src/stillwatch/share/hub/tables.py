@@ -112,6 +112,7 @@ batches: Final = Table(
     Column("signature", String, nullable=False),
     Column("body", LargeBinary, nullable=False),  # the document, or the tags taken back; canonical JSON, zlib
     Column("at", BigInteger, nullable=False),
+    Column("progress", Integer, nullable=False),  # tags that the run has read
     Column("is_read", Boolean, nullable=False),
     Index("batches_quota", "member", "trait", "at"),
     Index("batches_unread", "is_read", "number"),

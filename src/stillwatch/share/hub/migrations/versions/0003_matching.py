@@ -24,6 +24,7 @@ def upgrade() -> None:
         *(sa.Column(n, sa.String, nullable=False) for n in ("holder", "signature")),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("progress", sa.Integer, nullable=False),
         sa.Column("is_read", sa.Boolean, nullable=False),
         sqlite_autoincrement=True,
     )
