@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zlib
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ from typer.testing import CliRunner
 
 import stillwatch.share.release as door
 from stillwatch.cli.main import app
+from stillwatch.share.hub import quorum
 from stillwatch.share.hub.database import HubError
 from stillwatch.share.hub.server import Hub, Limits
 from stillwatch.share.hub.tables import batches
-from stillwatch.share.tokens import oprf, seal
+from stillwatch.share.tokens import seal
 from tests.share.hub.conftest import Exchange, Lab
 from tests.share.hub.matching import EPOCH, batch, garbage, public, push, released, send, signed, tag_of, tokens, told, withdraw
 from tests.share.hub.samples import TODAY
@@ -73,9 +76,7 @@ def test_below_three_owners_nobody_is_told_and_accounts_of_one_owner_count_once(
         assert all(told(t, lab) for lab in (a, b, sister, c))
 
 
-def day(exchange: Exchange) -> Any:
-    from datetime import UTC, datetime
-
+def day(exchange: Exchange) -> date:
     return datetime.fromtimestamp(exchange.now[0], UTC).date()
 
 
@@ -104,8 +105,6 @@ def test_a_probe_learns_nothing_before_its_victim_and_leaves_a_signed_trace(exch
     with exchange.db.read() as c:
         kept = list(c.execute(sa.select(batches).where(batches.c.member == "c", batches.c.kind == "batch").order_by(batches.c.number)))
     assert len(kept) == 4
-    import zlib
-
     for row in kept:
         release = door.reopen(json.loads(zlib.decompress(row.body)))
         prober.key.public_key().verify(bytes.fromhex(row.signature), seal.batch_bytes(release, row.holder, row.quorum))
@@ -179,13 +178,13 @@ def test_a_member_that_may_only_read_matches_nothing(exchange: Exchange) -> None
         assert told(t, a) == {}
 
 
-@pytest.mark.parametrize("quorum", [0, 1])
-def test_a_hub_does_not_serve_below_two(light: Exchange, quorum: int) -> None:
+@pytest.mark.parametrize("least", [0, 1])
+def test_a_hub_does_not_serve_below_two(light: Exchange, least: int) -> None:
     """A16"""
     with pytest.raises(HubError, match="at least 2"):
-        Hub(light.db, origin="hub.example/log", key=light.hub.key, limits=Limits(quorum=quorum))
+        Hub(light.db, origin="hub.example/log", key=light.hub.key, limits=Limits(quorum=least))
     with pytest.raises(ValueError, match="one share would be the secret"):
-        tokens(light.labs["a"], ["x"], quorum)
+        tokens(light.labs["a"], ["x"], least)
 
 
 def test_answers_tell_neither_who_nor_how_many(exchange: Exchange) -> None:
@@ -363,18 +362,14 @@ def test_a_run_that_breaks_is_gone_on_with(exchange: Exchange, at: int, monkeypa
 
 
 def test_much_that_matches_nothing_raises_an_alarm(light: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stillwatch.share.hub import quorum
-
     monkeypatch.setattr(quorum, "MANY", 60)
-    a, b, c = labs(light)
+    a = light.labs["a"]
     with light.client() as t:
         send(t, a, batch(a, ["guess-1"]))
         light.night()
         metrics = generate_latest(light.hub.registry).decode()
     assert 'stillwatch_hub_tokens_unmatched{member="a"} 1.0' in metrics
     assert 'stillwatch_hub_matching_alarms_total{member="a",why="matches nothing"} 1.0' in metrics
-    assert b
-    assert c
 
 
 def test_old_tags_are_forgotten_and_their_batches_are_not(light: Exchange) -> None:
@@ -397,7 +392,6 @@ def test_padding_cannot_be_told_from_traits(light: Exchange) -> None:
     assert all(int.from_bytes(bytes.fromhex(x.share), "little") < order for x in [*real, *fill])
     many = [x.tag for _ in range(50) for x in seal.padding(1)]
     assert len(set(many)) == len(many)
-    assert oprf.VOPRF
 
 
 def test_answers_come_more_often_where_the_operator_says_so(tmp_path: Path, make_exchange: Any) -> None:
