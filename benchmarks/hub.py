@@ -4,6 +4,7 @@
     python -m benchmarks.hub rate       signed objects in and out for a second of processor time, and whether it stays flat as the collection grows
     python -m benchmarks.hub wait       how long a small GET waits while batches of 8,192 blinded traits are taken in and opened
     python -m benchmarks.hub tokens     evaluate, blind, finalize, prove and verify, as ratios to libsodium's bare operations
+    python -m benchmarks.hub timing     whether the time of a batch tells that its tags are there below quorum: 10,000 pairs
 
 Processor times are of the server process (user and system), so that a busy neighbour disturbs little.
 """
@@ -312,10 +313,86 @@ def tokens() -> None:
         print(f"| {what} | {took:.1f} | {floor:.1f} | {floor / took:.2f} |")
 
 
+def timing(pairs: int = 10_000) -> None:
+    """Time of a batch whose 64 tags another member has sent (half of them joined already, half not yet), against one of tags that nobody has.
+
+    All that a POST does but HTTP: examined, then appended in a transaction of its own; in an order drawn for each pair.  SQLite in memory's file system where
+    there is one, so that the disk hides nothing.
+    """
+    import gc
+    import random
+    from datetime import UTC, datetime
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from prometheus_client import CollectorRegistry
+    from scipy import stats
+
+    import stillwatch.share.release as door
+    from stillwatch.share.hub.database import DAY, Database, open_database
+    from stillwatch.share.hub.quorum import Matching
+    from stillwatch.share.tokens import seal
+
+    start, kinds, seed = time.time(), 200, 20261127
+    day = datetime.fromtimestamp(start, UTC).date()
+    keys = {n: Ed25519PrivateKey.from_private_bytes(n.encode() * 32) for n in "ab"}
+
+    def batch(name: str, some: list[door.Token]) -> Any:
+        draft = door.Draft(door.Batch("payment", seal.epoch_of(day), 1, 0, len(some), 0), ledger="x")
+        made = door.prepare(draft, door.Policy(wire.key_id(keys[name].public_key())), day, tokens=some)
+        assert isinstance(made, door.Release), made
+        return seal.sign_batch(made, keys[name], "00" * 32, 3)
+
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as home:
+        db = Database(open_database(f"{home}/hub.db"))
+        with db.write() as c:
+            ident = db.ensure_collection(c, "signals", "Signals", 1)
+            for name, key in keys.items():
+                db.enrol(c, name, owner=name, role="security", token=name, public=key.public_key(), now=1)
+                db.allow(c, name, ident, can_read=True, can_write=True, now=1)
+        now = int(start * 1e6)
+        matching = Matching(db, quorum=3, a_day=10**12, every=86_400, registry=CollectorRegistry(), now=now)
+
+        with db.read() as c:
+            members = {name: m for name in keys if (m := db.member(c, name)) is not None}
+
+        def post(name: str, body: Any) -> float:
+            member = members[name]
+            begin = time.perf_counter()
+            examined = matching.examine(body, member, day.isoformat())
+            with db.write() as c:
+                matching.take_in(c, examined, member, now)
+            return time.perf_counter() - begin
+
+        there, nowhere = ([seal.padding(0) for _ in range(kinds)] for _ in range(2))
+        for n, some in enumerate(there):
+            if n == kinds // 2:  # the first half of the victim's tags is joined, the second waits for the night
+                matching.settle(now + DAY)
+            post("b", batch("b", some))
+        bodies = [[batch("a", some) for some in group] for group in (there, nowhere)]
+        times: tuple[list[float], list[float]] = ([], [])
+        rng = random.Random(seed)
+        gc.disable()
+        for n in range(pairs):
+            for which in rng.sample((0, 1), 2):
+                times[which].append(1e3 * post("a", bodies[which][n % kinds]))
+            if n % 500 == 0:
+                gc.collect()
+        gc.enable()
+        db.close()
+    for name, x in zip(("there", "nowhere"), times, strict=True):
+        q = [f"{stats.scoreatpercentile(x, p):.3f}" for p in (5, 25, 50, 75, 95)]
+        print(f"{name:8} {len(x):,} batches; ms at 5, 25, 50, 75, 95 %: {', '.join(q)}")
+    u = stats.mannwhitneyu(*times)
+    print(f"Mann-Whitney p = {u.pvalue:.3f}; P(there slower) = {u.statistic / pairs**2:.4f} (0.5: tells nothing)")
+    print(
+        f"Welch's t-test p = {stats.ttest_ind(*times, equal_var=False).pvalue:.3f}; Wilcoxon, by pairs, p = {stats.wilcoxon(*times).pvalue:.3f}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["load", "rate", "wait", "tokens"])
-    {"load": load, "rate": rate, "wait": wait, "tokens": tokens}[parser.parse_args().what]()
+    parser.add_argument("what", choices=["load", "rate", "wait", "tokens", "timing"])
+    {"load": load, "rate": rate, "wait": wait, "tokens": tokens, "timing": timing}[parser.parse_args().what]()
 
 
 if __name__ == "__main__":

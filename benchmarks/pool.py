@@ -56,8 +56,9 @@ class Alliance:
 
     def __post_init__(self) -> None:
         db = Database(open_database(str(self.home / "hub.db")))
-        limits = Limits(requests=1e6, burst=1e6, body=1 << 28, tokens_a_day=10**8)
-        url, server = serve(Hub(db, origin="hub.example/log", key=Ed25519PrivateKey.generate(), limits=limits).app())
+        limits = Limits(requests=1e6, burst=1e6, body=1 << 28, tokens_a_day=10**8, quorum=min(self.labs, 3), answer_every=1)
+        self.hub = Hub(db, origin="hub.example/log", key=Ed25519PrivateKey.generate(), limits=limits)
+        url, server = serve(self.hub.app())
         holder = KeyHolder(self.home / "kh", a_day=10**8)
         holder_url, other = serve(holder.app())
         self.servers = [server, other]
@@ -65,6 +66,8 @@ class Alliance:
             desk, token = make_desk(self.home / f"desk-{n + 1}"), new_token()
             with db.write() as c:
                 db.enrol(c, f"lab-{n + 1}", owner=f"lab-{n + 1}", role="security", token=token, public=desk.key.public_key(), now=1)
+                ident = db.ensure_collection(c, "signals", "Signals", 1)
+                db.allow(c, f"lab-{n + 1}", ident, can_read=True, can_write=True, now=1)
             holder.enrol(f"lab-{n + 1}", f"blind-{n + 1}")
             self.desks.append(desk)
             self.hubs.append(HubClient(url, token, self._counted()))
@@ -80,6 +83,11 @@ class Alliance:
             self.bytes += len(response.read())
 
         return httpx2.Client(timeout=600, event_hooks={"request": [sent], "response": [got]})
+
+    def wait(self) -> None:
+        """Until what was sent is answered; a real hub does so once a day."""
+        time.sleep(1.1)
+        self.hub.settle()
 
     def stop(self) -> None:
         for s in self.servers:
@@ -144,6 +152,7 @@ def play(labs: int, seed: int) -> Result:
                 best[ring][0] += share / labs
             r.calls_alone += list(until.values())
             r.alone += sum(s >= 0.5 for s in recall.values())
+        alliance.wait()
         for n in range(labs):
             case, _ = pool.look_again(settings[n], alliance.desks[n], alliance.hubs[n], Progress(), time.time())
             recall, until, touched, multi, wrong = judge(worlds[n], settings[n].out, case)
@@ -193,8 +202,6 @@ def table(seeds: int) -> None:
 
 def tokens(n: int) -> None:
     """Seconds of each step for ``n`` traits of each of two labs that share half of them, over loopback."""
-    from datetime import date
-
     from stillwatch.share.desk import sharing
 
     with tempfile.TemporaryDirectory() as name:
@@ -203,7 +210,7 @@ def tokens(n: int) -> None:
         for lab in range(2):
             desk = structs_replace(alliance.desks[lab], n)
             values = [f"value-{i + lab * n // 2:09d}" for i in range(n)]
-            context = seal.Context(seal.suspicion_mark(desk.member, seal.epoch_of(date.today())), date(2026, 6, 1), date(2026, 6, 14))
+            context = seal.Context(seal.SUSPICION, sharing.day_of(now), sharing.day_of(now))
             cpu, start = time.process_time(), time.perf_counter()
             told = sharing.contribute(desk, context, {"network": values}, n, alliance.hubs[lab], [alliance.holders[lab]], now)
             took = time.perf_counter() - start
@@ -211,6 +218,9 @@ def tokens(n: int) -> None:
                 f"lab {lab + 1}: {n:,} traits in {took:.0f} s, {time.process_time() - cpu:.0f} s of the processor (lab, key-holder and hub together); {told}",
                 flush=True,
             )
+        start = time.perf_counter()
+        alliance.wait()
+        print(f"joined in {time.perf_counter() - start:.0f} s", flush=True)
         start = time.perf_counter()
         found = len(pool._answers(alliance.hubs[0]))
         print(f"{found:,} answers read in {time.perf_counter() - start:.0f} s; {time.perf_counter() - print_at:.0f} s in all")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +17,7 @@ from stillwatch.cli.main import app
 from stillwatch.share.desk import audit, incoming, sharing
 from stillwatch.share.desk.desk import DeskError, make_desk, open_desk
 from stillwatch.share.desk.people import Hand, enrol, remove
-from stillwatch.share.desk.traits import traits_of
 from stillwatch.share.hub.client import HubClient
-from stillwatch.share.tokens import seal
 from tests.share.desk.labs import COUNSEL, DAY, OPS, Labs, draft, evidence, prepared, tmp_key
 from tests.share.hub.samples import NOW
 from tests.share.release.test_door import CAMPAIGN
@@ -301,44 +297,6 @@ def test_a_pull_that_breaks_off_goes_on_from_its_checkpoint(labs: Labs, monkeypa
     told = json.loads(CliRunner().invoke(app, ["hub", "inbox", "--desk", str(labs.desks["b"].folder), "--json"]).stdout)
     assert {c["campaign"] for c in told["campaigns"]} <= {r.id for r in labs.desks["b"].inbox()}
     assert {c["partner"] for c in told["campaigns"]} == {labs.desks["a"].member}
-
-
-def test_traits_are_matched_through_blinding_and_go_with_the_retraction(labs: Labs, tmp_path: Path) -> None:
-    names = [f"acct-{i}" for i in range(6)]
-    for lab, cards in (("a", ["CARD-1", " card-2", "only-a"]), ("b", ["card-1 ", "\uff23ARD-2", "only-b"])):
-        with (tmp_path / f"{lab}.csv").open("w", newline="") as f:
-            out = csv.writer(f)
-            out.writerow(["account", "email", "payment_fingerprint"])
-            for i, n in enumerate([*names, "bystander"]):
-                out.writerow(
-                    [n, f"u{i}@{'ring.example' if i < 3 else f'mail{i}.example'}", "bystander-card" if n == "bystander" else cards[i % 3]]
-                )
-    released, told = {}, {}
-    for lab, first in (("a", 0), ("b", 1)):
-        values, _ = traits_of(tmp_path / f"{lab}.csv", names, tmp_path / "no.key")
-        assert "bystander-card" not in values["payment"]
-        assert values["registration"] == ["domain ring.example"]
-        released[lab] = labs.release(lab, replace(CAMPAIGN, first=CAMPAIGN.first - DAY * first))
-        told[lab] = sharing.contribute(
-            labs.desks[lab],
-            seal.Context(released[lab], date(2026, 11, 1), date(2026, 11, 9)),
-            values,
-            len(names),
-            labs.hubs[lab],
-            [labs.holders[lab]],
-            NOW,
-        )
-    assert told["a"] == {"payment": {"taken": 3, "answered": 0}, "registration": {"taken": 1, "answered": 0}}
-    assert told["b"] == {"payment": {"taken": 3, "answered": 2}, "registration": {"taken": 1, "answered": 1}}
-    for lab in "ab":
-        answers = labs.hubs[lab].answers(0)
-        assert len(answers) == 3
-        assert all(a["campaigns"] == sorted(released.values()) for a in answers)
-    assert labs.hubs["c"].answers(0) == []
-    labs.answer("a", released["a"], "retraction", "appeal-upheld")
-    assert labs.hubs["b"].answers(0) == []
-    assert "tags" not in labs.desks["a"].state()
-    assert len(labs.desks["b"].state()["tags"]) == 4
 
 
 def test_the_export_for_counsel(labs: Labs, tmp_path: Path) -> None:

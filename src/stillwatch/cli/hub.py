@@ -83,7 +83,8 @@ def serve_command(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8470,
     origin: Annotated[str, typer.Option(help="The log's name: host and path, without scheme.")] = "hub.example/log",
     key: Annotated[Path, typer.Option(help="Key that signs the log; made on first use.")] = Path("hub.key"),
-    quorum: Annotated[int, typer.Option(min=2, help="Owners that must have sent a trait before anybody is told.")] = 2,
+    quorum: Annotated[int, typer.Option(min=2, help="Owners that must have sent a trait before anybody is told.")] = 3,
+    answer_every: Annotated[int, typer.Option(min=1, help="Seconds from answers to answers; less than a day makes an oracle.")] = 86_400,
     rate: Annotated[float, typer.Option(min=0.1, help="Requests a second that a member may make in the long run.")] = 50.0,
     max_body: Annotated[int, typer.Option(min=1024, help="Bytes of a request's body at most.")] = 16 * 1024 * 1024,
     certificate: Annotated[Path | None, typer.Option(help="TLS certificate chain (PEM).")] = None,
@@ -95,11 +96,15 @@ def serve_command(
     per_address: Annotated[int, typer.Option(min=4, help="Connections of one address at a time.")] = PER_ADDRESS,
 ) -> None:
     """Serve TAXII 2.1, the log and the answers at quorum."""
+    if answer_every < 60 and host not in ("127.0.0.1", "::1", "localhost"):
+        stop(
+            f"--answer-every {answer_every}: at least 60 beyond loopback, and a day outside of trials: between answers nobody can try guesses"
+        )
     log_as_json()
     if not key.exists():
         write_private(key, Ed25519PrivateKey.generate().private_bytes_raw())
     signing, database = signing_key(key), database_at(db)
-    limits = Limits(body=max_body, requests=rate, burst=10 * rate, quorum=quorum)
+    limits = Limits(body=max_body, requests=rate, burst=10 * rate, quorum=quorum, answer_every=answer_every)
     try:
         app = Hub(database, origin=origin, key=signing, limits=limits, url=url).app()
         serve(app, host, port, certificate, certificate_key, client_ca, behind_proxy, connections, per_address)

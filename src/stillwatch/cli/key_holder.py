@@ -72,7 +72,10 @@ def key_holder_deal(
     if threshold > len(folders):
         stop(f"--threshold: {threshold} of {len(folders)} holders cannot be")
     chosen = epoch or epoch_of(datetime.now(UTC).date())
-    deal(folders, threshold, chosen)
+    try:
+        deal(folders, threshold, chosen)
+    except KeyHolderError as error:
+        stop(str(error))
     say(
         f"{chosen}: {threshold} of {len(folders)} holders answer together; carry each folder to its holder and delete it here: {', '.join(map(os.fspath, folders))}"
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
@@ -28,7 +29,7 @@ from stillwatch.share.keyholder.client import KeyHolderClient
 from stillwatch.share.net.access import ClientError, connection, is_loopback
 from stillwatch.share.tlog.log import LogError
 from stillwatch.share.tokens.oprf import ProofError
-from stillwatch.share.tokens.seal import Context
+from stillwatch.share.tokens.seal import SUSPICION, Context
 from stillwatch.watch.found import FoundError, found_campaign
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -307,6 +308,7 @@ def contribute_command(
     key_holder_token: Annotated[list[Path], typer.Option(help="File with the token for each, in the same order.")],
     column: Column = [],  # noqa: B006 - never changed
     key: Annotated[Path | None, typer.Option(help="Identity key of that run. Default: identity.key in --found.")] = None,
+    quorum: Annotated[int | None, typer.Option(min=2, help="Accept this quorum although the hub's was higher before.")] = None,
 ) -> None:
     """Blind the traits of a campaign's accounts and have the hub match them; only who sent a trait too is told."""
     # Brings Arrow and intake along, which no other command of a member needs.
@@ -324,15 +326,15 @@ def contribute_command(
         members = [r["account"] for r in table if r["campaign"] == own.id]
         values, notices = traits_of(accounts, members, key or found / "identity.key", mapping(column))
         holders = key_holders(key_holder, key_holder_token)
-        days = [datetime.fromtimestamp(t, UTC).date() for t in (own.first, own.last)]
-        context = Context(released.id, days[0], days[1])
-        told = sharing.contribute(home, context, values, len(members), connected(home), holders, time.time())
+        document = json.loads(released.document)
+        context = Context(released.id, *(date.fromisoformat(document[day]) for day in ("first_day", "last_day")))
+        told = sharing.contribute(home, context, values, len(members), connected(home), holders, time.time(), accept_quorum=quorum)
     except (DeskError, FoundError, IntakeError, ClientError, ProofError, OSError) as error:
         stop(str(error))
     for notice in notices:
         say(f"Note: {notice}", error=True)
-    for trait, said in told.items():
-        say(f"{trait}: {said['taken']} traits sent, {said['answered']} of them at quorum")
+    for trait, sent in told.items():
+        say(f"{trait}: {sent} traits sent; answers come for all at once, after the day (UTC)")
 
 
 @app.command("answers")
@@ -340,21 +342,28 @@ def answers_command(desk: DeskDir) -> None:
     """What became of our blinded traits: which of them enough others have sent too."""
     home = opened(desk)
     try:
-        state = home.state()
-        after, found = 0, list[dict[str, Any]]()
-        while page := connected(home).answers(after):
-            found += page
+        state, hub = home.state(), connected(home)
+        after, found = 0, dict[str, dict[str, Any]]()
+        while page := hub.answers(after):
+            found |= {a["tag"]: a for a in page}
             after = page[-1]["seq"]
+        until = datetime.fromtimestamp(hub.terms()["until"], UTC)
     except (DeskError, ClientError) as error:
         stop(str(error))
     mine = state.get("tags", {})
     by: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for a in found:
-        by.setdefault((mine.get(a["tag"], ["unknown"])[0], a["trait"]), []).append(a)
+    for a in found.values():
+        campaign = mine.get(a["tag"], ["taken back"])[0]
+        by.setdefault(("a suspicion" if campaign == SUSPICION else campaign, a["trait"]), []).append(a)
     for (campaign, trait), some in sorted(by.items()):
-        others = sorted({c for a in some for c in a["campaigns"]} - {campaign})
-        say(
-            f"{campaign}: {len(some)} {trait} traits seen by at least {some[0]['at_least']} members; their campaigns: {', '.join(others) or 'none'}"
-        )
+        matched = [a for a in some if a["state"] == "matched"]
+        if matched:
+            released = sum(a["released"] for a in matched)
+            say(
+                f"{campaign}: {len(matched)} {trait} traits seen by at least {matched[0]['at_least']} members; {released} in a partner's release"
+            )
+        if len(matched) < len(some):
+            say(f"{campaign}: {len(some) - len(matched)} {trait} traits were at quorum and were taken back since")
     if not found:
         say("No trait of ours has reached its quorum.")
+    say(f"Of what was sent until {until:%Y-%m-%d %H:%M:%S} UTC")

@@ -20,9 +20,12 @@ import httpx2
 import pyarrow.parquet as pq
 
 from stillwatch.range import allied_world, build_world
+from stillwatch.share.hub.client import HubClient
 
 #: People who chat at each lab: enough for every null, few enough for a demonstration.
 CUSTOMERS: Final = 400
+#: Seconds from answers to answers; a real hub takes a day, so that nobody can try guesses.
+EVERY: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +98,9 @@ def play(out: Path, *, labs: int, seed: int, tell: Callable[[str], None]) -> Sto
     )
     build_world(allied_world(labs, customers=CUSTOMERS), seed=seed, out=out / "world")
     names = [f"lab-{n + 1}" for n in range(labs)]
+    terms = ["--quorum", str(min(labs, 3)), "--answer-every", str(EVERY)]
     with (
-        _served(["hub", "serve"], _free_port(), "/hub/health", out) as hub,
+        _served(["hub", "serve", *terms], _free_port(), "/hub/health", out) as hub,
         _served(["key-holder", "serve"], _free_port(), "/health/", out) as holder,
         ThreadPoolExecutor(os.cpu_count()) as at_once,  # each command is a process of its own
     ):
@@ -121,10 +125,26 @@ def play(out: Path, *, labs: int, seed: int, tell: Callable[[str], None]) -> Sto
         for name, said in zip(names, at_once.map(look, names), strict=True):
             alone[name] = _flagged(out / name / "alone")
             tell(f"{name} looks alone: {len(alone[name])} accounts found. {said.splitlines()[-1]}")
+        _await_answers(HubClient(hub, (out / names[0] / "hub.token").read_text().strip()))
+        tell(f"The hub has joined what all of them sent, and answers all at once (here after {EVERY} s, else after the day)")
         for name, _ in zip(names, at_once.map(again, names), strict=True):
             together[name] = _flagged(out / name / "together")
             tell(f"{name} looks again with what the others share: {len(together[name])} accounts found")
     return _judged(out, names, alone, together)
+
+
+def _await_answers(hub: HubClient) -> None:
+    """Wait until answers are of a time after now, when everything was sent.
+
+    Raises:
+        RuntimeError: they do not come.
+    """
+    sent = time.time()
+    for _ in range(600):
+        if hub.terms()["until"] > sent:
+            return
+        time.sleep(EVERY / 4)
+    raise RuntimeError("the hub's answers do not come; see hub.log")
 
 
 def _log(name: str) -> list[str]:

@@ -70,6 +70,11 @@ class Exchange:
     collection: str
     now: list[float] = field(default_factory=lambda: [NOW])
 
+    def night(self) -> None:
+        """The day ends, and what was sent in it is answered."""
+        self.now[0] += 86_400
+        self.hub.settle()
+
     def client(self) -> TestClient:
         return TestClient(self.hub.app(), raise_server_exceptions=True)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import json
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,23 +14,22 @@ from typing import Any
 import httpx2
 import pytest
 import sqlalchemy as sa
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 from voprf import ristretto as oracle
 
-import stillwatch.share.release as door
 from stillwatch.share.hub.client import HubClient
-from stillwatch.share.hub.tables import tokens
+from stillwatch.share.hub.tables import members, tokens
+from stillwatch.share.keyholder import server
 from stillwatch.share.keyholder.client import KeyHolderClient, tokens_of
-from stillwatch.share.keyholder.server import KeyHolder, deal
+from stillwatch.share.keyholder.server import KeyHolder, KeyHolderError, deal
 from stillwatch.share.net.access import ClientError
 from stillwatch.share.tokens import oprf, seal, sodium
-from tests.share.hub.conftest import Exchange, Lab
-from tests.share.hub.samples import NOW, TODAY
+from tests.share.hub.matching import EPOCH, SEED, released, signed
+from tests.share.hub.samples import NOW
 
 VECTORS = json.loads((Path(__file__).parent / "vectors-rfc9497.json").read_text())["vectors"]
-SEED, EPOCH = b"\xa3" * 32, "2026q4"
 SECRET = "card-fingerprint-of-a-real-person"
 
 
@@ -137,139 +138,6 @@ def test_many_inverses_at_once_are_those_one_by_one(n: int) -> None:
     assert sodium.invert_all(scalars) == [sodium.invert(s) for s in scalars]
 
 
-# The quorum
-
-
-def outputs(values: list[str], trait: str = "payment") -> list[bytes]:
-    secret, _ = oprf.derive_key(SEED, f"{trait}|{EPOCH}".encode(), oprf.VOPRF)
-    items = [seal.oprf_input(trait, v) for v in values]
-    blinds, blinded = oprf.blind(items)
-    return oprf.finalize(items, blinds, oprf.evaluate(secret, blinded))
-
-
-def context(lab: Lab) -> seal.Context:
-    return seal.Context(lab.release().id, date(2026, 11, 1), date(2026, 11, 20))
-
-
-def batch(lab: Lab, values: list[str], threshold: int = 2, trait: str = "payment") -> dict[str, Any]:
-    tokens = [seal.seal(t, lab.id, threshold, context(lab), trait, EPOCH) for t in outputs(values, trait)]
-    draft = door.Draft(door.Batch(trait, EPOCH, 5, 0, len(tokens), 0), ledger="x")
-    made = door.prepare(draft, door.Policy(lab.id), TODAY, tokens=tokens)
-    assert isinstance(made, door.Release), made
-    return seal.sign_batch(made, lab.key)
-
-
-def send(t: Any, lab: Lab, body: Any) -> Any:
-    return t.post("/hub/tokens/", headers=lab.headers, content=json.dumps(body))
-
-
-def told(t: Any, lab: Lab, after: int = 0) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = t.get(f"/hub/answers/?after={after}", headers=lab.headers).json()["answers"]
-    return found
-
-
-def test_only_contributors_are_told_and_only_at_quorum(exchange: Exchange) -> None:
-    a, b, c = (exchange.labs[n] for n in "abc")
-    with exchange.client() as t:
-        assert send(t, a, batch(a, ["shared", "only-a"])).json() == {"taken": 2, "answered": 0}
-        assert told(t, a) == []
-        assert send(t, a, batch(a, ["shared"])).json()["answered"] == 0  # twice by one is still one
-        assert send(t, b, batch(b, ["shared", "only-b"])).json() == {"taken": 2, "answered": 1}
-        for lab in (a, b):
-            (answer,) = told(t, lab)
-            assert answer["at_least"] == 2
-            assert answer["campaigns"] == sorted([a.release().id, b.release().id])
-        assert told(t, c) == []
-        (answer,) = told(t, a)
-        assert send(t, c, batch(c, ["shared"])).json()["answered"] == 1
-        (again,) = told(t, a, answer["seq"])
-        assert again["at_least"] == 2  # a third is not counted out loud
-        assert c.release().id in again["campaigns"]
-        assert t.post("/hub/tokens/withdraw/", headers=c.headers, content=json.dumps({"tags": [again["tag"]]})).json() == {"withdrawn": 1}
-        assert told(t, c) == []
-        assert told(t, a)[0]["campaigns"] == answer["campaigns"]
-        assert t.post("/hub/tokens/withdraw/", headers=b.headers, content=json.dumps({"tags": [again["tag"]]})).json() == {"withdrawn": 1}
-        assert told(t, a) == []
-
-
-def test_two_members_of_one_owner_count_once_and_a_threshold_of_three_waits_for_three(tmp_path: Path, make_exchange: Any) -> None:
-    exchange = make_exchange(f"sqlite:///{tmp_path / 'q.db'}", requests=1e6, burst=1e6, quorum=3)
-    a, b, c = (exchange.labs[n] for n in "abc")
-    with exchange.db.write() as conn:
-        sister = Lab("sister", Ed25519PrivateKey.from_private_bytes(b"s" * 32), "sister-token")
-        exchange.db.enrol(conn, "sister", owner="b", role="security", token=sister.token, public=sister.key.public_key(), now=1)
-    with exchange.client() as t:
-        for lab in (a, b, sister):
-            assert send(t, lab, batch(lab, ["x"], 3)).json()["answered"] == 0
-        assert send(t, c, batch(c, ["x"], 3)).json()["answered"] == 1
-        assert told(t, sister)
-
-
-def test_a_bad_share_does_not_shut_the_honest_out(exchange: Exchange) -> None:
-    a, b, c = (exchange.labs[n] for n in "abc")
-    bad = seal.seal(outputs(["x"])[0], c.id, 2, context(c), "payment", EPOCH)
-    spoilt = door.Token(bad.tag, "00" * 31 + "01", bad.sealed)
-    made = door.prepare(door.Draft(door.Batch("payment", EPOCH, 1, 0, 1, 0), ledger="x"), door.Policy(c.id), TODAY, tokens=[spoilt])
-    assert isinstance(made, door.Release)
-    with exchange.client() as t:
-        assert send(t, c, seal.sign_batch(made, c.key)).status_code == 202
-        send(t, a, batch(a, ["x"]))
-        assert told(t, a) == []
-        send(t, b, batch(b, ["x"]))
-        assert {a.release().id, b.release().id} <= set(told(t, a)[0]["campaigns"])
-
-
-def test_batches_that_are_not_in_order_are_refused(light: Exchange) -> None:
-    a, b = light.labs["a"], light.labs["b"]
-    good = batch(a, ["x"])
-    old = door.Draft(door.Batch("payment", "2026q1", 1, 0, 1, 0), ledger="x")
-    stale = door.prepare(old, door.Policy(a.id), TODAY, tokens=[door.Token("0" * 32, "1" * 64, "2" * 96)])
-    assert isinstance(stale, door.Release)
-    with light.client() as t:
-        for who, body in (
-            (b, good), (a, {**good, "signature": "00" * 64}), (a, {**good, "signature": "zz"}), (a, {**good, "x": 1}), (a, {}), (a, 7), (a, {"document": 7, "signature": ""}),
-            (a, {"document": json.loads(a.release().canonical), "signature": a.key.sign(a.release().canonical).hex()}), (a, seal.sign_batch(stale, a.key)),
-        ):  # fmt: skip
-            answer = send(t, who, body)
-            assert answer.status_code == 422, (body, answer.text)
-        assert send(t, a, good).status_code == 202
-        for tags in (None, "x", [1], ["short"]):
-            assert t.post("/hub/tokens/withdraw/", headers=a.headers, content=json.dumps({"tags": tags})).status_code == 422
-        assert t.get("/hub/answers/?after=x", headers=a.headers).status_code == 400
-
-
-def test_a_member_cannot_look_up_a_trait_that_it_did_not_send(light: Exchange) -> None:
-    """No address of the hub answers to a tag; and what is given out holds none but one's own."""
-    a, c = light.labs["a"], light.labs["c"]
-    sent = batch(a, [SECRET])
-    tag = sent["document"]["tokens"][0]["tag"]
-    with light.client() as t:
-        send(t, a, sent)
-        send(t, light.labs["b"], batch(light.labs["b"], [SECRET]))
-        for path in (
-            f"/hub/answers/{tag}/",
-            f"/hub/tokens/{tag}/",
-            f"/hub/answers/?tag={tag}",
-            "/hub/tokens/",
-            "/hub/answers/",
-            "/log/mine/",
-            "/hub/keys/",
-            "/api/collections/signals/objects/",
-        ):
-            assert tag not in t.get(path, headers=c.headers).text
-        assert t.get("/hub/tokens/", headers=c.headers).status_code == 405
-
-
-def test_quota_of_tokens(tmp_path: Path, make_exchange: Any) -> None:
-    exchange = make_exchange(f"sqlite:///{tmp_path / 'q.db'}", requests=1e6, burst=1e6, tokens_a_day=3)
-    a = exchange.labs["a"]
-    with exchange.client() as t:
-        assert send(t, a, batch(a, ["1", "2"])).status_code == 202
-        assert send(t, a, batch(a, ["3", "4"])).status_code == 429
-        exchange.now[0] += 86_401
-        assert send(t, a, batch(a, ["3", "4"])).status_code == 202
-
-
 # The key-holder
 
 
@@ -329,10 +197,71 @@ def test_key_holder_refusals_quotas_and_rotation(tmp_path: Path, served: Any) ->
     now[0] += 100 * 86_400  # 2027q1: the last quarter's keys still answer, once more
     assert set(client.keys()) == {*before, *((t, "2027q1") for t, _ in before)}
     now[0] += 90 * 86_400
-    assert holder.forget_old() == [EPOCH]
+    assert client.keys()
+    assert holder.forget_old() == []  # the request saw to it
     assert {epoch for _, epoch in set(client.keys())} == {"2027q1", "2027q2"}
     holder.revoke("a")
     assert ask(element, "/evaluate/payment/2027q2/") == 401
+
+
+def test_keys_are_destroyed_on_the_day_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A21: a key-holder that runs for four quarters had four on disk until it was started again."""
+    monkeypatch.setattr(server, "TURN", 0.01)
+    now = [NOW]
+    holder = KeyHolder(tmp_path / "kh", clock=lambda: now[0])
+    (tmp_path / "kh" / "epoch-2026q2.ab12.new").touch()  # what a cut of power left
+
+    def there() -> set[str]:
+        return {p.name for p in (tmp_path / "kh").glob("epoch-*")}
+
+    with TestClient(holder.app()):
+        for quarters in (["2026q4"], ["2026q4", "2027q1"], ["2027q1", "2027q2"], ["2027q2", "2027q3"]):
+            expected = {f"epoch-{q}.json" for q in quarters}
+            for _ in range(500):  # nobody asks for anything
+                if there() == expected:
+                    break
+                time.sleep(0.01)
+            assert there() == expected
+            now[0] += 91 * 86_400
+
+
+def test_a_request_destroys_old_keys_too(tmp_path: Path) -> None:
+    now = [NOW]
+    holder = KeyHolder(tmp_path / "kh", clock=lambda: now[0])
+    with TestClient(holder.app()) as t:
+        for path in ("/keys/", f"/evaluate/payment/{EPOCH}/"):
+            holder.ensure_epoch(EPOCH)
+            now[0] = NOW + 300 * 86_400
+            assert t.request("POST" if "evaluate" in path else "GET", path).status_code == 401
+            assert not (tmp_path / "kh" / f"epoch-{EPOCH}.json").exists()
+            now[0] = NOW
+
+
+def test_two_requests_at_the_turn_of_a_quarter_make_one_key(tmp_path: Path) -> None:
+    holders = [KeyHolder(tmp_path / "kh", clock=lambda: NOW) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        keys = list(pool.map(lambda h: (h.ensure_epoch(EPOCH), h.keys(EPOCH)["payment"].public)[1], holders))
+    assert len(set(keys)) == 1
+    assert not list((tmp_path / "kh").glob("*.new"))
+    with pytest.raises(KeyHolderError, match="already"):
+        deal([tmp_path / "kh"], 1, EPOCH)
+
+
+def test_the_key_holder_s_quota_holds_for_a_single_member_whatever_it_tries(tmp_path: Path) -> None:
+    now = [NOW]
+    holder = KeyHolder(tmp_path / "kh", a_day=100, clock=lambda: now[0])
+    holder.enrol("a", "one")
+    with ThreadPoolExecutor(8) as pool:  # at once
+        assert sum(pool.map(lambda _: holder.spend("a", "payment", 7), range(40))) == 14
+    holder.enrol("a", "two")  # another token
+    assert not holder.spend("a", "payment", 7)
+    holder.revoke("a")
+    holder.enrol("a", "three")
+    assert not holder.spend("a", "payment", 7)
+    now[0] += 12 * 3600 + 60  # past midnight, the 24 hours are not over
+    assert not holder.spend("a", "payment", 7)
+    now[0] += 12 * 3600
+    assert holder.spend("a", "payment", 100)
 
 
 def test_stores_and_logs_hold_nothing_that_names_a_trait(
@@ -345,19 +274,15 @@ def test_stores_and_logs_hold_nothing_that_names_a_trait(
     exchange.now[0] = NOW
     holder = KeyHolder(tmp_path / "kh", clock=lambda: NOW)
     client = holder_client(served, holder)
-    (token,), _ = tokens_of([SECRET], "payment", EPOCH, [client])
-    made = door.prepare(
-        door.Draft(door.Batch("payment", EPOCH, 1, 0, 1, 0), ledger="x"),
-        door.Policy(a.id),
-        TODAY,
-        tokens=[seal.seal(token, a.id, 2, context(a), "payment", EPOCH)],
-    )
-    assert isinstance(made, door.Release)
+    (token,), key = tokens_of([SECRET], "payment", EPOCH, [client])
+    context = released(a)
+    ours = seal.seal(token, a.id, 3, context, "payment", EPOCH)
     hub = HubClient(served(exchange.hub.app()), a.token)
-    hub.send_tokens(seal.sign_batch(made, a.key))
+    hub.send_tokens(signed(a, [ours], holder=seal.key_digest(key)))
+    exchange.night()
     stored = b"".join(p.read_bytes() for home in (tmp_path / "kh", tmp_path) for p in home.glob("*") if p.is_file())
     logged = "\n".join(r.getMessage() + str(r.__dict__) for r in caplog.records).encode()
-    campaign = a.release().id.partition("--")[2]
+    campaign = context.campaign.partition("--")[2]
     unblinded = oprf.hash_to_group(seal.oprf_input("payment", SECRET), oprf.VOPRF)
     for needle in (
         SECRET.encode(),
@@ -377,11 +302,13 @@ def test_stores_and_logs_hold_nothing_that_names_a_trait(
     items = [seal.oprf_input("payment", SECRET)]
     blinds, blinded = oprf.blind(items)
     guess = oprf.finalize(items, blinds, oprf.evaluate(wrong, blinded))[0]
-    assert seal.seal(guess, a.id, 2, context(a), "payment", EPOCH).tag.encode() not in stored
+    assert seal.seal(guess, a.id, 3, context, "payment", EPOCH).tag.encode() not in stored
+    assert ours.tag.encode() in stored
     # And one share does not open the seal.
     with exchange.db.read() as c:
-        rows = c.execute(sa.select(tokens)).all()
-    assert seal.open_seals(rows, 1) == {}
+        rows = c.execute(sa.select(tokens, members.c.owner).join(members, members.c.name == tokens.c.member)).all()
+    assert len(rows) == 64
+    assert seal.open_seals(rows, 1) == []
 
 
 def test_epochs_are_quarters_and_the_last_one_overlaps() -> None:

@@ -233,7 +233,7 @@ def of_hub(db: Database, c: Connection) -> Pack:
         "objects_refused": len(refused),
         "refusal_rate": _rate(len(refused), stored + len(refused)),
         "reads": sum(r["kind"] == "read" for r in rows),
-        "answers_at_quorum": sum(len(r["detail"]["tags"]) for r in rows if r["kind"] == "quorum"),
+        "answers_at_quorum": sum(n for r in rows if r["kind"] == "quorum" for _, _, n in _matched(r["detail"])),
     }
     refusals = [{"at": r["at"], "member": r["member"], "object": x[0], "reason": x[1]} for r in contributions for x in r["refused"]]
     shown = [{**r, "stored": len(r["stored"]), "refused": len(r["refused"])} for r in contributions]
@@ -242,7 +242,7 @@ def of_hub(db: Database, c: Connection) -> Pack:
         {"at": r["at"], "at_least": r["detail"]["at_least"], "trait": trait, "epoch": epoch, "tags": n}
         for r in rows
         if r["kind"] == "quorum"
-        for (trait, epoch), n in sorted(Counter((t[0], t[1]) for t in r["detail"]["tags"]).items())
+        for trait, epoch, n in _matched(r["detail"])
     ]
     tables = [
         ("Contributions", ("at", "member", "collection", "stored", "refused"), shown),
@@ -260,6 +260,13 @@ def of_hub(db: Database, c: Connection) -> Pack:
     return _packed(
         "The hub: sharing under review", {"log entries, all digests and the tree checked": size, "root": head.hex(), **rates}, tables, files
     )
+
+
+def _matched(detail: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    """(kind, epoch, tags) of an entry of answers; entries of before answers came once a day list each tag."""
+    if "matched" in detail:
+        return [(trait, epoch, n) for trait, epoch, n in detail["matched"]]
+    return [(trait, epoch, n) for (trait, epoch), n in sorted(Counter((t[0], t[1]) for t in detail["tags"]).items())]
 
 
 _CHANGES = frozenset({"member-enrolled", "member-revoked", "key-changed", "token-changed", "rights-changed"})

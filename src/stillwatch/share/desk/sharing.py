@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 
 from stillwatch import records
 from stillwatch.share import release as door
-from stillwatch.share.desk.book import time_text
+from stillwatch.share.desk.book import PADDING, time_text
 from stillwatch.share.desk.desk import Desk, DeskError, Outgoing, public_of
 from stillwatch.share.desk.heads import check_heads, log_head
 from stillwatch.share.desk.people import Hand, enrolled, introduce, people, statements, the_person
@@ -39,8 +39,6 @@ STAYS: Final = {
     "reasons": "the detector's reasons, with counts",
     "free-text": "free text",
 }
-#: Traits of one batch; with padding it stays within what a document holds.
-BATCH_TOKENS: Final = 8192
 #: A hub's answer that sending the same again will not change.
 _REFUSED: Final = re.compile(r": 4(?!01|29)\d\d ")
 
@@ -350,15 +348,15 @@ def _withdraw_retracted(desk: Desk, hub: HubClient, now: float) -> None:
 
 
 def _withdraw_traits(desk: Desk, hub: HubClient, campaign: str, now: float) -> None:
-    """What was sent for matching on account of a campaign goes with it."""
+    """What was sent for matching on account of a campaign goes with it, and its padding too, so that the hub cannot tell the two apart."""
     gone = [r["tag"] for r in desk.book.read("SELECT tag FROM tag WHERE campaign = ? ORDER BY tag", campaign)]
     if gone:
-        count = hub.withdraw(gone)
+        hub.withdraw(gone)
         with desk.book.write() as db:
-            if db.execute(
-                "DELETE FROM tag WHERE campaign = ? RETURNING tag", (campaign,)
-            ).fetchall():  # else another process has put it down
-                desk.record("tokens-withdrawn", {"campaign": campaign, "tokens": count}, now)
+            rows = db.execute("DELETE FROM tag WHERE campaign = ? RETURNING trait", (campaign,)).fetchall()
+            if rows:  # else another process has put it down
+                detail = {"campaign": campaign, "tokens": sum(r["trait"] != PADDING for r in rows)}
+                desk.record("tokens-withdrawn", detail, now)
 
 
 def contribute(
@@ -369,59 +367,69 @@ def contribute(
     hub: HubClient,
     holders: Sequence[KeyHolderClient],
     now: float,
-) -> dict[str, Any]:
-    """Blind the traits of suspect accounts and send them for matching, padded; returns what became of each kind.
+    *,
+    accept_quorum: int | None = None,
+) -> dict[str, int]:
+    """Blind the traits of suspect accounts and send them for matching, padded; returns how many of each kind.  Answers come after the day.
 
     Args:
-        context: what is sealed with them: a released campaign or the mark of a suspicion, and its days.
+        context: what is sealed with them: a released campaign with its days, or a suspicion with today twice.
         values: canonical values by kind of trait.
         accounts: how many accounts they are of.
+        accept_quorum: a lower quorum than before that the members agreed on.
 
     Raises:
-        DeskError: a rule forbids it.
+        DeskError: a rule forbids it, the hub's quorum is below 2 or fell, or the log names another key of the key-holder.
     """
-    epoch, threshold, out = seal.epoch_of(day_of(now)), hub.directory().quorum, {}
+    directory, epoch, out = hub.directory(), seal.epoch_of(day_of(now)), dict[str, int]()
+    threshold = _quorum(desk, directory.quorum, accept_quorum, now)
     send_batches(desk, hub, now)
     for trait, every in values.items():
+        if not every:
+            continue
         pins = dict(desk.book.recall("keys") or {})
-        outputs, public = tokens_of(every, trait, epoch, holders, pins.get(f"{trait} {epoch}")) if every else ([], "")
-        if public:
-            desk.remember(keys=pins | {f"{trait} {epoch}": public})
-        said = {"taken": 0, "answered": 0}
-        for start in range(0, len(outputs), BATCH_TOKENS):
-            some = outputs[start : start + BATCH_TOKENS]
-            tokens = [seal.seal(t, desk.member, threshold, context, trait, epoch) for t in some]
-            tags = {t.tag: (context.campaign, trait, v) for t, v in zip(tokens, every[start : start + BATCH_TOKENS], strict=True)}
+        outputs, public = tokens_of(every, trait, epoch, holders, pins.get(f"{trait} {epoch}"))
+        desk.remember(keys=pins | {f"{trait} {epoch}": public})
+        holder = seal.key_digest(public)
+        if hub.holder_key(trait, epoch, desk.book.recall("log") or directory.log) not in (None, holder):
+            raise DeskError(
+                f"{hub.url}: its log names another key of the key-holder for {trait} in {epoch} than this key-holder shows: nothing was sent; "
+                "compare keys with the other members"
+            )
+        for start in range(0, len(outputs), seal.LARGEST):
+            some = [seal.seal(t, desk.member, threshold, context, trait, epoch) for t in outputs[start : start + seal.LARGEST]]
+            fill = seal.padding(len(some))
+            tags = {t.tag: (context.campaign, trait, v) for t, v in zip(some, every[start : start + seal.LARGEST], strict=True)}
+            if context.campaign != seal.SUSPICION:
+                tags |= {t.tag: (context.campaign, PADDING, "") for t in fill}
             with desk.book.write():
-                made = _tokens_release(desk, trait, epoch, tokens, accounts, now)
+                made = _tokens_release(desk, trait, epoch, [*some, *fill], accounts, len(some), now)
                 if isinstance(made, door.Withheld):
                     _record_withheld(desk, made, f"{trait} tokens of {context.campaign}", now)
                 else:
+                    # Before anything leaves: what is sent can be taken back whatever breaks in between.
                     detail = {"campaign": context.campaign, "trait": trait, "epoch": epoch, "tokens": len(some), "release": made.id}
                     desk.book.keep_tags(tags)
-                    desk.book.intend(made.id, seal.sign_batch(made, desk.key), detail)
+                    desk.book.intend(made.id, seal.sign_batch(made, desk.key, holder, threshold), detail)
                     desk.record("tokens-sending", detail, now)
             if isinstance(made, door.Withheld):
                 raise DeskError("; ".join(f"{r.rule}: {r.reason}" for r in made.refusals))
-            told = send_batches(desk, hub, now).get(made.id, {})
-            said = {"taken": said["taken"] + len(some), "answered": said["answered"] + told.get("answered", 0)}
-        if every:
-            out[trait] = said
+            send_batches(desk, hub, now)
+        out[trait] = len(every)
     return out
 
 
-def send_batches(desk: Desk, hub: HubClient, now: float) -> dict[str, Mapping[str, Any]]:
-    """Send the batches of traits that are meant to go, those of a run that was broken off too; what the hub said of each.
+def send_batches(desk: Desk, hub: HubClient, now: float) -> None:
+    """Send the batches of traits that are meant to go, those of a run that was broken off too.
 
     Raises:
         ClientError: the hub does not answer.
         DeskError: it refuses one, which is given up.
     """
-    told: dict[str, Mapping[str, Any]] = {}
     for release, body, detail in desk.book.intended():
+        became: tuple[str, Mapping[str, Any]] = ("tokens", detail)
         try:
-            told[release] = hub.send_tokens(body)
-            became: tuple[str, Mapping[str, Any]] = ("tokens", detail)
+            hub.send_tokens(body)
         except ClientError as error:
             if not _REFUSED.search(str(error)):
                 raise
@@ -429,20 +437,38 @@ def send_batches(desk: Desk, hub: HubClient, now: float) -> dict[str, Mapping[st
         with desk.book.write():
             if desk.book.done(release):  # else another process has put it down
                 desk.record(*became, now)
-        if release not in told:
+        if became[0] != "tokens":
             raise DeskError(str(became[1]["reason"]))
+
+
+def _quorum(desk: Desk, told: int, accepted: int | None, now: float) -> int:
+    """The hub's quorum, if it may be used: never below 2, and never lower than it was seen before unless somebody accepts that."""
+    known = desk.book.recall("quorum")
+    before = told if known is None else int(known)
+    if told < seal.LEAST_QUORUM:
+        raise DeskError(
+            f"the hub asks for a quorum of {told}: a share of it is the secret itself, so nothing is sent; at least {seal.LEAST_QUORUM}"
+        )
+    if told < before and told != accepted:
+        raise DeskError(
+            f"the hub's quorum fell from {before} to {told}: nothing was sent; ask the other members, and if all agree run "
+            f"stillwatch hub contribute with --quorum {told}"
+        )
+    if told < before:
+        desk.record("quorum-accepted", {"before": before, "quorum": told}, now)
+    desk.remember(quorum=told)
     return told
 
 
 def _tokens_release(
-    desk: Desk, trait: str, epoch: str, tokens: list[door.Token], accounts: int, now: float
+    desk: Desk, trait: str, epoch: str, tokens: list[door.Token], accounts: int, size: int, now: float
 ) -> door.Release | door.Withheld:
     today = day_of(now).isoformat()
     # What is meant to go counts: whether it arrived before a break nobody knows.
     spent = {e["detail"]["release"]: e for kind in ("tokens", "tokens-sending") for e in desk.book.entries(kind)}
     sent = sum(e["detail"]["tokens"] for e in spent.values() if e["detail"]["trait"] == trait and e["at"][:10] == today)
-    draft = door.Draft(door.Batch(trait, epoch, accounts, 0, len(tokens), sent), ledger=desk.member)
-    return door.prepare(draft, desk.policy, day_of(now), tokens=[*tokens, *seal.padding(len(tokens))])
+    draft = door.Draft(door.Batch(trait, epoch, accounts, 0, size, sent), ledger=desk.member)
+    return door.prepare(draft, desk.policy, day_of(now), tokens=tokens)
 
 
 def day_of(now: float) -> date:

@@ -7,9 +7,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from hashlib import sha256
 from typing import Any, Final
 
 import httpx2
+import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from stillwatch.share.net.access import MEDIA, ClientError, connection
@@ -19,8 +21,9 @@ from stillwatch.share.wire import persons
 from stillwatch.share.wire import stix as wire
 from stillwatch.share.wire.vocabulary import constants
 
-#: Objects of one envelope.
+#: Objects of one envelope, tags of one withdrawal.
 BATCH: Final = 500
+_TAGS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,17 +325,52 @@ class HubClient:
 
     # Tokens
 
-    def send_tokens(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Send a signed batch."""
-        told: Mapping[str, Any] = self._ask("POST", "/hub/tokens/", json=dict(batch)).json()
+    def terms(self) -> Mapping[str, Any]:
+        """What holds for all batches: quorum, sizes, ``until`` (epoch seconds to which answers reach) and the key-holder's keys."""
+        told: Mapping[str, Any] = self._ask("GET", "/hub/tokens/").json()
         return told
 
+    def holder_key(self, trait: str, epoch: str, log_key: str) -> str | None:
+        """Digest of the key-holder's key that the hub's log names for a trait and epoch; None before the first batch.
+
+        Args:
+            log_key: the log's verifier key, as it was first seen.
+
+        Raises:
+            ClientError: the log does not name what the hub says.
+        """
+        told = next((k for k in self.terms()["keys"] if (k["trait"], k["epoch"]) == (trait, epoch)), None)
+        if told is None:
+            return None
+        try:
+            head = tree.verify_note(self._ask("GET", "/log/checkpoint/").text, *read_verifier(log_key))
+            tiles = tree.Tiles(lambda path: self._ask("GET", f"/log/{path}/").content, head.size)
+            number, leaf = int(told["entry"]), self.entry_of(int(told["entry"]), head.size)
+            tree.verify_inclusion(tree.leaf_hash(leaf), number, head.size, tree.inclusion(number, head.size, tiles.get), head.root)
+            entry, detail = json.loads(leaf), rfc8785.dumps({"trait": trait, "epoch": epoch, "key": told["key"]})
+            if entry["kind"] != "key-holder-key" or entry["detail"] != sha256(bytes.fromhex(told["salt"]) + detail).hexdigest():
+                raise tree.LogError(f"entry {number} names another key")
+        except (tree.LogError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, ClientError):
+                raise
+            raise ClientError(
+                f"{self.url}: the log does not name the key-holder's key that the hub says ({error}); tell the members"
+            ) from None
+        return str(told["key"])
+
+    def send_tokens(self, batch: Mapping[str, Any]) -> int:
+        """Send a signed batch; how many tokens the hub took.  Answers come for all at once, after the day."""
+        return int(self._ask("POST", "/hub/tokens/", json=dict(batch)).json()["taken"])
+
     def withdraw(self, tags: Sequence[str]) -> int:
-        """Have the hub forget the member's own tags."""
-        return int(self._ask("POST", "/hub/tokens/withdraw/", json={"tags": list(tags)}).json()["withdrawn"])
+        """Take the member's own tags back: they match no more after the day, and stay counted."""
+        count = 0
+        for start in range(0, len(tags), _TAGS):
+            count += int(self._ask("POST", "/hub/tokens/withdraw/", json={"tags": list(tags[start : start + _TAGS])}).json()["withdrawn"])
+        return count
 
     def answers(self, after: int) -> list[dict[str, Any]]:
-        """Answers to the member's own tags."""
+        """Answers of finished days to the member's own tags, after a number."""
         found: list[dict[str, Any]] = self._ask("GET", "/hub/answers/", params={"after": after}).json()["answers"]
         return found
 

@@ -49,7 +49,7 @@ from stillwatch.share.wire.vocabulary import constants
 _WRITER: Final = 0x5711_1A7C
 DAY: Final = 86_400_000_000
 #: The newest migration; a test holds it to the files.
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 #: Expiry of objects that say nothing about anybody.
 FOREVER: Final = "9999-12-31"
 

@@ -41,6 +41,7 @@ Clock = Callable[[], float]
 T = TypeVar("T")
 _JSON: Final = "application/json"
 _LOG: Final = logging.getLogger("stillwatch.hub")
+_TAG: Final = re.compile("[0-9a-f]{32}")
 #: Objects in one envelope.
 MAX_OBJECTS: Final = 10_000
 #: Threads that read at a time; with writer and health fewer than the database's pool has connections.
@@ -62,7 +63,8 @@ class Limits:
     burst: float = 500.0
     tokens_a_day: int = 100_000
     caps: contribution.Caps = contribution.Caps()  # noqa: RUF009 - frozen
-    quorum: int = 2  # owners that must have sent a tag before anybody is told
+    quorum: int = 3  # owners that must have sent a tag before anybody is told
+    answer_every: float = 86_400.0  # seconds from answers to answers, on the clock; less than a day makes an oracle
 
 
 class Hub:
@@ -104,6 +106,10 @@ class Hub:
         self._refused = Counter("stillwatch_hub_objects_refused_total", "Objects refused.", registry=self.registry)
         self._served = Counter("stillwatch_hub_objects_served_total", "Objects given out.", registry=self.registry)
         self._entries = Gauge("stillwatch_hub_log_entries", "Entries in the log.", registry=self.registry)
+        own = self.limits
+        self.matching = quorum.Matching(
+            database, quorum=own.quorum, a_day=own.tokens_a_day, every=own.answer_every, registry=self.registry, now=self._now()
+        )
 
     def app(self) -> ASGIApp:
         """The ASGI application."""
@@ -121,7 +127,7 @@ class Hub:
             self._route("/hub/persons/", None, post=self._post_persons),
             self._route("/hub/ledger/", None, post=self._post_ledger),
             self._route("/hub/ended/", self._ended),
-            self._route("/hub/tokens/", None, post=self._post_tokens),
+            self._route("/hub/tokens/", self._terms, post=self._post_tokens),
             self._route("/hub/tokens/withdraw/", None, post=self._withdraw_tokens),
             self._route("/hub/answers/", self._answers),
             self._route("/hub/metrics/", self._metrics),
@@ -139,6 +145,7 @@ class Hub:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._sweeping)
                 group.start_soon(self._noting)
+                group.start_soon(self._answering)
                 yield
                 group.cancel_scope.cancel()
             with suppress(sa.exc.SQLAlchemyError):
@@ -231,7 +238,7 @@ class Hub:
     async def _sweeping(self) -> None:
         while True:
             try:
-                await self._write(lambda c, now: self.db.sweep(c, self._today(), now) + quorum.sweep(self.db, c, now))
+                await self._write(lambda c, now: self.db.sweep(c, self._today(), now) + self.matching.sweep(c, now))
             except sa.exc.SQLAlchemyError:
                 _LOG.exception("sweep")
             await anyio.sleep(3600)
@@ -261,6 +268,18 @@ class Hub:
         except BaseException:
             self._came, self._reads = days | self._came, reads + self._reads
             raise
+
+    def settle(self) -> bool:
+        """Answer the matching of the days that are over; returns whether there was something to do."""
+        return self.matching.settle(self._now())
+
+    async def _answering(self) -> None:
+        while True:
+            try:
+                await anyio.to_thread.run_sync(self.settle)
+            except sa.exc.SQLAlchemyError:
+                _LOG.exception("answers")
+            await anyio.sleep(min(30.0, self.limits.answer_every / 4))
 
     async def _body(self, request: Request) -> bytes:
         parts, size = [], 0
@@ -491,33 +510,37 @@ class Hub:
         rows = await self._read(lambda c: self.db.ended(c, mine, int(after)))
         return _json({"ended": [{"id": r.id, "number": r.number} for r in rows]}, _JSON)
 
+    async def _terms(self, request: Request, member: Member) -> Response:
+        """What holds for batches: quorum, sizes, how far answers reach, and the key-holder's keys that the log names."""
+        return _json(await self._read(self.matching.terms), _JSON)
+
     async def _post_tokens(self, request: Request, member: Member) -> Response:
         body = await self._body_json(request)
-
-        def work(c: sa.Connection, now: int) -> dict[str, object]:
-            try:
-                return quorum.take_in(self.db, c, body, member, self.limits.quorum, self.limits.tokens_a_day, self._today(), now)
-            except quorum.QuorumError as error:
-                raise Refused(error.status, "Refused", str(error)) from None
-
-        return _json(await self._write(work), _JSON, 202)
+        try:
+            batch = await anyio.to_thread.run_sync(self.matching.examine, body, member, self._today())
+            return _json(await self._write(lambda c, now: self.matching.take_in(c, batch, member, now)), _JSON, 202)
+        except quorum.QuorumError as error:
+            raise Refused(error.status, "Refused", str(error)) from None
 
     async def _withdraw_tokens(self, request: Request, member: Member) -> Response:
         body = await self._body_json(request)
         tags = body.get("tags") if isinstance(body, dict) else None
-        if not isinstance(tags, list) or len(tags) > MAX_OBJECTS or not all(isinstance(t, str) and len(t) == 32 for t in tags):
-            raise Refused(422, "Unprocessable", "tags must be a list of at most 10,000 tags.")
-        return _json(
-            {"withdrawn": await self._write(lambda c, now: quorum.withdraw(self.db, c, tags, member, self.limits.quorum, now))}, _JSON
-        )
+        if not isinstance(tags, list) or len(tags) > MAX_OBJECTS or not all(isinstance(t, str) and _TAG.fullmatch(t) for t in tags):
+            raise Refused(422, "Unprocessable", "tags must be a list of at most 10,000 tags, 32 digits of lower-case hex each.")
+        try:
+            return _json({"withdrawn": await self._write(lambda c, now: self.matching.withdraw(c, tags, member, now))}, _JSON)
+        except quorum.QuorumError as error:
+            raise Refused(error.status, "Refused", str(error)) from None
 
     async def _answers(self, request: Request, member: Member) -> Response:
         after = request.query_params.get("after", "0")
         if not after.isascii() or not after.isdigit() or len(after) > 15:
             raise Refused(400, "Bad parameter", "after must be a whole number.")
-        found = await self._read(lambda c: quorum.answers(c, member, int(after)))
-        if found:
-            await self._write(lambda c, now: self.db.record(c, "answers-read", {"member": member.name, "answers": len(found)}, now))
+        try:
+            found = await self._read(lambda c: self.matching.answers(c, member, int(after)))
+        except quorum.QuorumError as error:
+            raise Refused(error.status, "Refused", str(error)) from None
+        await self._write(lambda c, now: self.matching.looked(c, member, now))
         return _json({"answers": found}, _JSON)
 
     # Operation

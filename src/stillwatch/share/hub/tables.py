@@ -122,29 +122,66 @@ cosignatures: Final = Table(
     Column("member", String, primary_key=True),
     Column("line", String, nullable=False),
 )
+batches: Final = Table(
+    "batches",  # what members sent for matching, whole; only added to, and read again once a day
+    metadata,
+    Column("number", _Seq, primary_key=True, autoincrement=True),
+    Column("member", String, nullable=False),
+    Column("kind", String, nullable=False),  # batch, withdrawal
+    Column("trait", String, nullable=False),  # "" for a withdrawal
+    Column("epoch", String, nullable=False),
+    Column("size", Integer, nullable=False),  # tags, counted towards the quota
+    Column("quorum", Integer, nullable=False),
+    Column("holder", String, nullable=False),  # digest of the key-holder's key
+    Column("signature", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # the document, or the tags taken back; canonical JSON, zlib
+    Column("at", BigInteger, nullable=False),
+    Column("progress", Integer, nullable=False),  # tags that the run has read
+    Column("is_read", Boolean, nullable=False),
+    Index("batches_quota", "member", "trait", "at"),
+    Index("batches_unread", "is_read", "number"),
+    sqlite_autoincrement=True,
+)
+holder_keys: Final = Table(
+    "holder_keys",
+    metadata,
+    Column("trait", String, primary_key=True),
+    Column("epoch", String, primary_key=True),
+    Column("digest", String, primary_key=True),
+    Column("member", String, nullable=False),  # whose batch brought it
+    Column("entry", BigInteger, nullable=False),  # of the log
+)
 tokens: Final = Table(
-    "tokens",
+    "tokens",  # made from batches by the daily run
     metadata,
     Column("trait", String, primary_key=True),
     Column("epoch", String, primary_key=True),
     Column("tag", String, primary_key=True),
     Column("member", String, primary_key=True),
+    Column("turn", Integer, primary_key=True, autoincrement=False),  # 0 a member's first, which is never replaced; 1 its last
+    Column("batch", BigInteger, nullable=False),
     Column("share", String, nullable=False),
     Column("sealed", String, nullable=False),
     Column("key", String, nullable=False),
+    Column("quorum", Integer, nullable=False),
+    Column("day", String, nullable=False),  # the stamp of the batch
     Column("added", BigInteger, nullable=False),
+    Column("withdrawn", BigInteger),
+    Column("is_fresh", Boolean, nullable=False),  # to be joined by the next run
     Index("tokens_tag", "tag"),
-    Index("tokens_added", "member", "added"),
+    Index("tokens_member", "member", "tag"),
+    Index("tokens_fresh", "is_fresh", "tag"),
 )
 answers: Final = Table(
     "answers",
     metadata,
-    Column("seq", _Seq, primary_key=True, autoincrement=True),
+    Column("member", String, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),  # the member's own count: a common one would tell of others' answers
     Column("trait", String, nullable=False),
     Column("epoch", String, nullable=False),
     Column("tag", String, nullable=False),
-    Column("at", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),  # end of the time that it is of
     Column("body", LargeBinary, nullable=False),
     Index("answers_tag", "tag"),
-    sqlite_autoincrement=True,
+    Index("answers_at", "at"),
 )

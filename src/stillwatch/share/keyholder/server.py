@@ -10,10 +10,10 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -30,6 +30,8 @@ from stillwatch.share.tokens import oprf, sodium
 from stillwatch.share.tokens.seal import epoch_of, epochs
 
 TRAITS: Final[tuple[str, ...]] = get_args(TraitKind)
+#: Seconds between looks at the calendar.
+TURN: Final = 60.0
 _LOG: Final = logging.getLogger("stillwatch.keyholder")
 
 
@@ -109,25 +111,43 @@ class KeyHolder:
         for trait in TRAITS:
             secret, public = oprf.derive_key(seed, f"{trait}|{epoch}".encode(), oprf.VOPRF)
             made[trait] = {"secret": secret.hex(), "public": public.hex()}
-        self._save(epoch, made)
+        with suppress(FileExistsError):
+            self._save(epoch, made)
 
     def _save(self, epoch: str, made: Mapping[str, Any]) -> None:
-        temporary = self._file(epoch).with_suffix(".new")
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        """Write an epoch's keys, unless there are some: two requests at the turn of a quarter must not make two keys.
+
+        Raises:
+            FileExistsError: there are.
+        """
+        temporary = self.folder / f"epoch-{epoch}.{os.urandom(4).hex()}.new"
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as f:
             json.dump(made, f)
             f.flush()
             os.fsync(f.fileno())
-        temporary.replace(self._file(epoch))
+        try:
+            os.link(temporary, self._file(epoch))
+        finally:
+            temporary.unlink()
+            _sync(self.folder)
 
     def forget_old(self) -> list[str]:
-        """Destroy the keys of epochs that are over; returns which."""
+        """Destroy the keys of epochs that are over; returns which.  On disk when it returns: no cut of power brings them back."""
         keep, gone = epochs(self._today()), []
-        for path in self.folder.glob("epoch-*.json"):
+        for path in [*self.folder.glob("epoch-*.json"), *self.folder.glob("epoch-*.new")]:
             if (epoch := path.stem.removeprefix("epoch-")) not in keep and epoch < min(keep):
-                path.unlink()
+                path.unlink(missing_ok=True)  # another request may have been faster
                 gone.append(epoch)
+        if gone:
+            _sync(self.folder)
+            _LOG.info("keys destroyed", extra={"data": {"epochs": sorted(gone)}})
         return gone
+
+    def _turn(self) -> None:
+        """What the calendar asks for: old keys go on the day, and this quarter's are there."""
+        self.forget_old()
+        self.ensure_epoch(epoch_of(self._today()))
 
     def keys(self, epoch: str) -> dict[str, Key]:
         """The keys of an epoch by trait; empty where there are none."""
@@ -146,39 +166,63 @@ class KeyHolder:
         }
 
     def spend(self, member: str, trait: str, n: int) -> bool:
-        """Count ``n`` evaluations towards the day's quota; False where it would be exceeded, and nothing is counted."""
-        day = self._today().isoformat()
+        """Count ``n`` evaluations towards the quota of the last 24 hours; False where it would be exceeded, and nothing is counted.
+
+        A member's name owns the count: another token, a restart, or being shut out and enrolled again give nothing back.
+        """
+        now = datetime.fromtimestamp(self.clock(), UTC)
+        hour, before = (t.isoformat(timespec="hours")[:13] for t in (now, now - timedelta(days=1)))
         with closing(self._open()) as db, db:
             db.execute("BEGIN IMMEDIATE")
-            row = db.execute("SELECT n FROM used WHERE member = ? AND trait = ? AND day = ?", (member, trait, day)).fetchone()
-            used = row[0] if row else 0
+            used = (
+                db.execute("SELECT sum(n) FROM used WHERE member = ? AND trait = ? AND day > ?", (member, trait, before)).fetchone()[0] or 0
+            )
             if used + n > self.a_day:
                 return False
-            db.execute("INSERT OR REPLACE INTO used VALUES (?, ?, ?, ?)", (member, trait, day, used + n))
-            db.execute("DELETE FROM used WHERE day < ?", (day,))
+            db.execute(
+                "INSERT INTO used VALUES (?, ?, ?, ?) ON CONFLICT (member, trait, day) DO UPDATE SET n = n + excluded.n",
+                (member, trait, hour, n),
+            )
+            db.execute("DELETE FROM used WHERE day <= ?", (before,))
         return True
 
     def app(self) -> Starlette:
         """The ASGI application."""
-        self.forget_old()
-        self.ensure_epoch(epoch_of(self._today()))
+        self._turn()
+
+        @asynccontextmanager
+        async def life(_: Starlette) -> AsyncIterator[None]:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._turning)
+                yield
+                group.cancel_scope.cancel()
+
         routes = [
             Route("/keys/", self._keys),
             Route("/evaluate/{trait}/{epoch}/", self._evaluate, methods=["POST"]),
             Route("/health/", lambda _: _answer(200, {"status": "ok"})),
         ]
-        app = Starlette(routes=routes)
+        app = Starlette(routes=routes, lifespan=life)
         app.router.redirect_slashes = False  # a path with a line break would be sent in circles
         return app
 
+    async def _turning(self) -> None:
+        """Nobody needs to ask for old keys to go: within a minute after midnight UTC they are gone."""
+        while True:
+            await anyio.sleep(TURN)
+            try:
+                await anyio.to_thread.run_sync(self._turn)
+            except OSError:
+                _LOG.exception("keys of epochs that are over")
+
     async def _member(self, request: Request) -> str | None:
+        await anyio.to_thread.run_sync(self._turn)
         token = read_authorization(request.headers.get("authorization"))
         return await anyio.to_thread.run_sync(self.member, token) if token else None
 
     async def _keys(self, request: Request) -> Response:
         if await self._member(request) is None:
             return _answer(401, {"title": "Unauthorized"}, {"WWW-Authenticate": "Bearer"})
-        self.ensure_epoch(epoch_of(self._today()))
         shown: list[dict[str, object]] = []
         for epoch in epochs(self._today()):
             for trait, k in sorted(self.keys(epoch).items()):
@@ -222,6 +266,9 @@ def deal(folders: list[Path], threshold: int, epoch: str) -> None:
 
     Args:
         folders: one for each holder, to be carried to its machine.
+
+    Raises:
+        KeyHolderError: a folder has keys of the epoch already.
     """
     holders = [KeyHolder(f) for f in folders]
     made: list[dict[str, Any]] = [{} for _ in holders]
@@ -235,7 +282,19 @@ def deal(folders: list[Path], threshold: int, epoch: str) -> None:
             made[at][trait] = {"secret": share.hex(), "public": public.hex(), "holder": at + 1, "commitments": shown}
     for holder, mine in zip(holders, made, strict=True):
         (holder.folder / "split").touch(mode=0o600)
-        holder._save(epoch, mine)
+        try:
+            holder._save(epoch, mine)
+        except FileExistsError:
+            raise KeyHolderError(f"{holder.folder}: has keys of {epoch} already; give folders that are new") from None
+
+
+def _sync(folder: Path) -> None:
+    """Let the folder's entries reach the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _answer(status: int, body: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Response:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
 from typing import Any
 
 import rfc8785
@@ -38,10 +37,10 @@ class Queued:
     bits: float
     accounts: int
     shared: int  # of them, with a trait that partners share
-    confirmed: tuple[str, ...]  # partners' released campaigns among those
+    confirmed: bool  # a partner released a campaign with such a trait
     first: str
     last: str
-    handed_over: bool  # a partner's sightings ended where ours begin, or the other way round
+    handed_over: bool  # its months ended before ours began, or began after ours ended
 
 
 def send(settings: Settings, desk: Desk, hub: HubClient, holders: Sequence[KeyHolderClient], progress: Progress, now: float) -> Sent:
@@ -55,7 +54,8 @@ def send(settings: Settings, desk: Desk, hub: HubClient, holders: Sequence[KeyHo
             values.setdefault(kind, set()).update(some)
     progress.enter("blind and send")
     ordered = {kind: sorted(some)[: desk.policy.token_cap] for kind, some in sorted(values.items())}
-    context = _context(desk, look.suspicions, now)
+    today = sharing.day_of(now)
+    context = seal.Context(seal.SUSPICION, today, today)
     if ordered:
         sharing.contribute(desk, context, ordered, len(suspects), hub, holders, now)
     desk.remember(suspicions=[sorted(s.accounts) for s in look.suspicions])
@@ -64,17 +64,9 @@ def send(settings: Settings, desk: Desk, hub: HubClient, holders: Sequence[KeyHo
     return Sent(case, len(look.suspicions), len(suspects), counts)
 
 
-def _context(desk: Desk, suspicions: Sequence[Suspicion], now: float) -> seal.Context:
-    today = sharing.day_of(now)
-    mark = seal.suspicion_mark(desk.member, seal.epoch_of(today))
-    if not suspicions:
-        return seal.Context(mark, today, today)
-    return seal.Context(mark, sharing.day_of(min(s.first for s in suspicions)), sharing.day_of(max(s.last for s in suspicions)))
-
-
 def look_again(settings: Settings, desk: Desk, hub: HubClient, progress: Progress, now: float) -> tuple[Case, list[Queued]]:
     """Second look: detect with what partners share, and the queue of what is still only suspected."""
-    answers, members = _answers(hub), hub.directory().of
+    answers = _answers(hub)
     asked: dict[str, set[str]] = {}
     shared: dict[str, set[str]] = {}
     told: dict[tuple[str, str], dict[str, Any]] = {}
@@ -89,8 +81,8 @@ def look_again(settings: Settings, desk: Desk, hub: HubClient, progress: Progres
         look.inputs.append(answered("answers", "partners", rfc8785.dumps(answers)))
     case = look_with(look, settings, progress, now=now)
     found = {s.account for c in case.campaigns for s in c.streams}
-    queue = [_queued(s, look, told, members) for s in look.suspicions if not s.accounts & found]
-    queue.sort(key=lambda q: (-len(q.confirmed), -q.shared / q.accounts, -q.bits, q.first))
+    queue = [_queued(s, look, told) for s in look.suspicions if not s.accounts & found]
+    queue.sort(key=lambda q: (not q.confirmed, -q.shared / q.accounts, -q.bits, q.first))
     write_private(settings.out / "queue.json", json.dumps([asdict(q) for q in queue[:1000]], indent=1).encode())
     detail = {
         "campaigns": [c.id for c in case.campaigns],
@@ -102,23 +94,18 @@ def look_again(settings: Settings, desk: Desk, hub: HubClient, progress: Progres
 
 
 def _answers(hub: HubClient) -> dict[str, dict[str, Any]]:
-    """The answers to our tags, page by page."""
+    """The answers to our tags that still match, page by page; a later one of a tag replaces the one before."""
     found: dict[str, dict[str, Any]] = {}
     after = 0
     while page := hub.answers(after):
         found |= {a["tag"]: a for a in page}
         after = page[-1]["seq"]
-    return found
+    return {tag: a for tag, a in found.items() if a["state"] == "matched"}
 
 
-def _queued(s: Suspicion, look: Look, told: dict[tuple[str, str], dict[str, Any]], members: Collection[str]) -> Queued:
-    first, last = sharing.day_of(s.first), sharing.day_of(s.last)
+def _queued(s: Suspicion, look: Look, told: dict[tuple[str, str], dict[str, Any]]) -> Queued:
+    first, last = sharing.day_of(s.first).isoformat(), sharing.day_of(s.last).isoformat()
     hits = [[told[kind, v] for kind, some in look.traits.get(a, {}).items() for v in some if (kind, v) in told] for a in s.accounts]
-    every = [a for some in hits for a in some]
-    spans = {tuple(x) for a in every for x in a.get("spans", ())}
-    over = any(date.fromisoformat(x[1]) <= first or date.fromisoformat(x[0]) >= last for x in spans)
-    marks = {seal.suspicion_mark(k, a["epoch"]) for a in every for k in members}
-    confirmed = sorted({c for a in every for c in a["campaigns"]} - marks)
-    return Queued(
-        round(s.bits, 1), len(s.accounts), sum(bool(h) for h in hits), tuple(confirmed), first.isoformat(), last.isoformat(), over
-    )
+    released = [a["months"] for some in hits for a in some if a["released"]]
+    over = any(months[1] < first[:7] or months[0] > last[:7] for months in released)
+    return Queued(round(s.bits, 1), len(s.accounts), sum(bool(h) for h in hits), bool(released), first, last, over)
