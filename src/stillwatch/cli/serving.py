@@ -140,8 +140,6 @@ def serve(
         ssl_ca_certs=str(client_ca) if client_ca else None,
         ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
     )
-    # A worker that computes gives way to the event loop within a thousandth of a second; the usual five add up over a request's turns.
-    sys.setswitchinterval(0.001)
     try:
         config.load()
     except (OSError, ssl.SSLError) as error:
