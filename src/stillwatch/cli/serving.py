@@ -114,7 +114,8 @@ def serve(
     except ValueError:
         stop(f"--behind-proxy {behind_proxy}: give the proxy's address, such as 127.0.0.1, or its network, such as 10.88.0.0/16")
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # One socket, for its counts are of all connections; whoever asks for localhost comes to the older protocol's address in the end.
+        family = socket.getaddrinfo("127.0.0.1" if host == "localhost" else host, port, type=socket.SOCK_STREAM)[0]
         gate = Gate(family[0], connections, per_address, proxy)
         gate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         gate.bind(family[4])
@@ -139,13 +140,11 @@ def serve(
         ssl_ca_certs=str(client_ca) if client_ca else None,
         ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
     )
-    # A worker that computes gives way to the event loop within a thousandth of a second; the usual five add up over a request's turns.
-    sys.setswitchinterval(0.001)
     try:
         config.load()
     except (OSError, ssl.SSLError) as error:
         stop(f"{certificate}: {error.strerror or error}; give PEM files, the certificate's chain and its key")
-    logging.getLogger("stillwatch.hub").info("listening", extra={"data": {"host": host, "port": port, "tls": certificate is not None}})
+    logging.getLogger("stillwatch.net").info("listening", extra={"data": {"host": host, "port": port, "tls": certificate is not None}})
     _Server(config, gate).run(sockets=[gate])
 
 

@@ -15,9 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header, parse_options_header
-
 from stillwatch.share.net.access import MEDIA, error_body
 
 __all__ = ["MEDIA", "Refused", "Wanted", "error_body"]
@@ -79,6 +76,10 @@ def negotiate(accept: str | None) -> None:
     """
     if accept is None or not accept.strip():
         return
+    # A member's side, which reads times with this module, has no server's packages.
+    from werkzeug.datastructures import MIMEAccept  # noqa: PLC0415
+    from werkzeug.http import parse_accept_header  # noqa: PLC0415
+
     ranges = parse_accept_header(accept, MIMEAccept)
     # Whoever names no version takes ours.
     if ranges.quality(MEDIA if ranges.find(MEDIA) >= 0 else _BARE) <= 0:
@@ -91,6 +92,8 @@ def check_content_type(header: str | None) -> None:
     Raises:
         Refused: 415.
     """
+    from werkzeug.http import parse_options_header  # noqa: PLC0415 - as above
+
     kind, parameters = parse_options_header(header)
     if kind.lower() != _BARE or parameters.get("version", "2.1") != "2.1":
         raise Refused(415, "Unsupported media type", f"Send {MEDIA}.")
