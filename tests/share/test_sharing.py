@@ -171,7 +171,7 @@ def test_send_asks_again_for_basis_expiry_and_the_persons_who_signed(labs: Labs)
     a, hub = labs.desks["a"], labs.hubs["a"]
     third, fourth = (Hand(n, Ed25519PrivateKey.generate()) for n in ("Third", "Fourth"))
     enrol(a, third, ("release",), NOW, by=OPS)
-    enrol(a, fourth, ("counsel",), NOW, by=OPS)
+    enrol(a, fourth, ("counsel",), NOW, by=COUNSEL)
     bare = replace(CAMPAIGN, kind="single", techniques=(("D11", "observed"),))
     made = sharing.prepare_campaign(a, bare, door.Draft(bare), NOW, counsel=fourth)
     assert isinstance(made, sharing.Prepared)

@@ -1,7 +1,7 @@
 """Who may do what at a desk: named persons with keys of their own, put into the ledger by two hands.
 
 The first two of a desk found it.  After them each addition, change of roles and removal is signed by somebody else who is enrolled, and an addition or change
-by the person's own key too.  Somebody who was removed stays in the record as what he was.  A statement names its place in the ledger and its desk, so none
+by the person's own key too; the roles of release and of counsel only somebody can give who has them.  Somebody who was removed stays in the record as what he was.  A statement names its place in the ledger and its desk, so none
 can be used twice or elsewhere.
 """
 
@@ -155,6 +155,9 @@ def _state(desk: Desk, act: str, person: Person, now: float, own: Hand | None, b
         the_person(desk, by)
         if by.name == person.name or by.public == person.public_key:
             raise DeskError(f"{by.name}: the second hand must be another person, with another key")
+        there = enrolled(people(desk))
+        if act != "remove" and (beyond := _beyond(there[by.name], person, there.values())):
+            raise DeskError(f"{by.name}: has not the role {beyond} and so cannot give it; the second hand must be somebody who has")
     n, _ = desk.book.head()
     said: dict[str, Any] = {
         "statement": "stillwatch-person-1",
@@ -195,26 +198,29 @@ def statements(desk: Desk) -> list[dict[str, Any]]:
 def _fold(entries: Sequence[Mapping[str, Any]], members: Collection[str], where: str) -> list[Standing]:
     found: dict[tuple[str, int], Standing] = {}  # a name that comes again after its removal is another standing
     active: dict[str, tuple[str, int]] = {}
-    only_moved = True
+    moving = False  # persons that an earlier version kept in policy.toml stand right behind the entry that says so, before any other
     for e in entries:
         if e["kind"] == "key-changed":
             _changed_by(e, {name: found[at].person for name, at in active.items()}, where)
         if e["kind"] != "person":
+            moving = e["kind"] == "migrated" and not found
             continue
         d, said = e["detail"], e["detail"]["statement"]
-        only_moved = only_moved and bool(d.get("moved"))
+        moving = moving and bool(d.get("moved"))
         try:
             signed, name = rfc8785.dumps(said), said["name"]
             person = msgspec.convert({k: said[k] for k in ("name", "roles", "public_key")}, Person)
             if said["n"] != e["n"] or said["member"] not in members:
                 raise ValueError("its statement belongs elsewhere")
-            if not only_moved:  # what an earlier version kept in policy.toml has no signatures of its own
+            if not moving:  # those have no signatures of their own
                 if said["act"] != "remove":
                     _verify(person.public_key, d["own"], signed)
                 if said["act"] != "add" or said["by"] or len(found) >= FOUNDERS:
                     hand = found[active[said["by"]]].person
                     if hand.name == name or hand.public_key == person.public_key:
                         raise ValueError("one hand cannot be two")
+                    if said["act"] != "remove" and (beyond := _beyond(hand, person, [found[at].person for at in active.values()])):
+                        raise ValueError(f"{hand.name} cannot give the role {beyond}")
                     _verify(hand.public_key, d["hand"], signed)
             if said["act"] == "add":
                 if name in active:
@@ -238,6 +244,17 @@ def _fold(entries: Sequence[Mapping[str, Any]], members: Collection[str], where:
                 f"{where}, ledger entry {e['n']}: a person without the signatures that it takes ({error or 'one does not hold'})"
             ) from None
     return list(found.values())
+
+
+def _beyond(hand: Person, person: Person, there: Iterable[Person]) -> str:
+    """A role that a hand gives without having it, "" for none: who releases and who is counsel is not for an operator to say.
+
+    What somebody had before is not given, and a role that nobody has any more anybody may give: it stands in the ledger with his name.
+    """
+    every = list(there)
+    had = {r for p in every if p.name == person.name for r in p.roles}
+    missing = [r for r in person.roles if r in ("release", "counsel") and r not in (*hand.roles, *had) and any(r in p.roles for p in every)]
+    return missing[0] if missing else ""
 
 
 def _changed_by(entry: Mapping[str, Any], there: Mapping[str, Person], where: str) -> None:
