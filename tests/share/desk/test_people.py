@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 from stillwatch.cli.main import app
 from stillwatch.share.desk import audit, sharing
 from stillwatch.share.desk.desk import Desk, DeskError, make_desk, open_desk
-from stillwatch.share.desk.people import Hand, enrol, enrolled, people, remove, the_person
+from stillwatch.share.desk.keychange import rotate_key
+from stillwatch.share.desk.people import Hand, enrol, enrolled, people, remove, statements, the_person
+from stillwatch.share.wire import persons
 from tests.share.desk.labs import COUNSEL, OPS, desk_at, prepared, reopened
 from tests.share.hub.samples import NOW
 
@@ -114,14 +116,16 @@ def test_roles_change_and_names_and_keys_are_one_person_s(desk: Desk) -> None:
     assert "release, operator -> auditor" in people(desk)[1].changes[0]
     with pytest.raises(DeskError, match="has not the role release but auditor"):
         sharing.approve(desk, prepared(desk).release.id, OPS, NOW)
-    with pytest.raises(DeskError, match="the key is Ops's"):
+    with pytest.raises(DeskError, match="the key is or was Ops's"):
         enrol(desk, Hand("Another", OPS.key), ("release",), NOW, by=COUNSEL)
     with pytest.raises(DeskError, match="cannot be told from Ops"):
         enrol(desk, somebody("\uff2fPS"), ("release",), NOW, by=COUNSEL)
     with pytest.raises(DeskError, match="nothing to remove"):
         remove(desk, "Nobody", NOW, COUNSEL)
     remove(desk, "Ops", NOW, COUNSEL)
-    enrol(desk, Hand("Ops", OPS.key), ("operator",), NOW, by=COUNSEL)  # comes back, by a second hand
+    with pytest.raises(DeskError, match="who comes back a new one"):
+        enrol(desk, Hand("Ops", OPS.key), ("operator",), NOW, by=COUNSEL)
+    enrol(desk, somebody("Ops"), ("operator",), NOW, by=COUNSEL)  # comes back, by a second hand
     assert [(s.person.name, s.removed is None) for s in people(desk)] == [("Counsel", True), ("Ops", False), ("Ops", True)]
 
 
@@ -194,3 +198,23 @@ def test_lab_key_that_others_can_read_is_refused(desk: Desk) -> None:
             reopened(desk)
     place.chmod(0o400)
     assert reopened(desk).member == desk.member
+
+
+def test_the_hub_is_told_of_keys_and_roles_and_no_names(desk: Desk) -> None:
+    third, fourth = somebody("Third"), somebody("Fourth")
+    enrol(desk, third, ("auditor",), NOW, by=COUNSEL)
+    enrol(desk, third, ("auditor", "operator"), NOW, by=OPS)
+    enrol(desk, fourth, ("release",), NOW, by=OPS)
+    remove(desk, "Third", NOW, COUNSEL)
+    rotated = rotate_key(desk, OPS, NOW)
+    enrol(rotated, somebody("Fifth"), ("counsel",), NOW, by=COUNSEL)
+    stated = statements(rotated)
+    assert not any(name in json.dumps(stated) for name in ("Third", "Fourth", "Fifth", "Ops", "Counsel"))
+    standing = persons.fold(stated, {d.member: d.key.public_key() for d in (desk, rotated)})
+    assert [(sorted(s.roles), s.removed is None) for s in standing.values()] == [
+        (["counsel", "release"], True),
+        (["operator", "release"], True),
+        (["auditor", "operator"], False),
+        (["release"], True),
+        (["counsel"], True),
+    ]

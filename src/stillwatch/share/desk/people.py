@@ -111,14 +111,24 @@ def enrol(desk: Desk, hand: Hand, roles: Sequence[Role], now: float, by: Hand | 
         everybody = people(desk)
         there = enrolled(everybody)
         known = there.get(hand.name)
+        if (
+            known is not None
+            and known.public_key == hand.public
+            and set(known.roles) == set(roles)
+            and hand.public not in _abroad_known(desk)
+        ):
+            introduce(desk, hand, now, by)
+            return False
         if known is not None and (known.public_key != hand.public or set(known.roles) == set(roles)):
             raise DeskError(f"{hand.name}: enrolled already; --remove first, or give other roles with the person's own key")
         for s in everybody:
             same = s.person.name == hand.name
             if not same and _folded(s.person.name) == _folded(hand.name):
                 raise DeskError(f"{hand.name}: cannot be told from {s.person.name}, who is in the ledger; give another name")
-            if not same and s.person.public_key == hand.public:
-                raise DeskError(f"{hand.name}: the key is {s.person.name}'s; every person has a key of his own")
+            if s.person.public_key == hand.public and (not same or known is None):
+                raise DeskError(
+                    f"{hand.name}: the key is or was {s.person.name}'s; everybody has a key of his own, and who comes back a new one"
+                )
         founding = known is None and len(everybody) < FOUNDERS and desk.book.recall("hub") is None
         if by is None and not founding:
             raise DeskError(
@@ -128,13 +138,26 @@ def enrol(desk: Desk, hand: Hand, roles: Sequence[Role], now: float, by: Hand | 
     return founding and by is None
 
 
-def introduce(desk: Desk, hand: Hand, now: float) -> None:
-    """Have the hub know somebody whom a desk of before enrolled, with his own signature; one who is known is not introduced again."""
+def introduce(desk: Desk, hand: Hand, now: float, by: Hand | None = None) -> None:
+    """Have the hub know somebody whom a desk of before enrolled, with his own signature; one who is known is not introduced again.
+
+    Raises:
+        DeskError: the hub has been told of others, or of two: it takes a second hand then.
+    """
     with desk.book.write():
-        person, told = enrolled(people(desk)).get(hand.name), statements(desk)
-        known = {s["statement"]["public_key"] for s in told}
-        if person is not None and person.public_key == hand.public and hand.public not in known and len(told) < FOUNDERS:
-            desk.record("person-stated", {"abroad": _abroad(desk, "add", person, hand, None)}, now)
+        if hand.public in _abroad_known(desk):
+            return
+        person, there = the_person(desk, hand), statements(desk)
+        at_hub = (desk.book.recall("persons_told") or ("", 0))[1]
+        if by is None and (at_hub or len(there) >= FOUNDERS or any(s["hand"] for s in there)):
+            raise DeskError(
+                f"{hand.name}: the hub does not know this person of an earlier version yet: stillwatch release person with the same roles, "
+                "--key FILE and a second hand, --by NAME --by-key FILE"
+            )
+        if by is not None:
+            two(hand, by)
+            introduce(desk, by, now)
+        desk.record("person-stated", {"abroad": _abroad(desk, "add", person, hand, by)}, now)
 
 
 def remove(desk: Desk, name: str, now: float, by: Hand) -> None:
@@ -158,6 +181,7 @@ def _state(desk: Desk, act: str, person: Person, now: float, own: Hand | None, b
         there = enrolled(people(desk))
         if act != "remove" and (beyond := _beyond(there[by.name], person, there.values())):
             raise DeskError(f"{by.name}: has not the role {beyond} and so cannot give it; the second hand must be somebody who has")
+        introduce(desk, by, now)  # whoever is told of his hand must know him
     n, _ = desk.book.head()
     said: dict[str, Any] = {
         "statement": "stillwatch-person-1",
@@ -171,8 +195,19 @@ def _state(desk: Desk, act: str, person: Person, now: float, own: Hand | None, b
         "at": time_text(now),
     }
     signed = rfc8785.dumps(said)
-    detail = {"statement": said, "own": own.key.sign(signed).hex() if own else "", "hand": by.key.sign(signed).hex() if by else ""}
-    desk.record("person", detail | {"abroad": _abroad(desk, act, person, own, by)}, now)
+    detail: dict[str, Any] = {
+        "statement": said,
+        "own": own.key.sign(signed).hex() if own else "",
+        "hand": by.key.sign(signed).hex() if by else "",
+    }
+    known = person.public_key in _abroad_known(desk)
+    if act != "remove" or known:  # else nobody ever knew of him
+        detail["abroad"] = _abroad(desk, act if known else "add", person, own, by)
+    desk.record("person", detail, now)
+
+
+def _abroad_known(desk: Desk) -> set[str]:
+    return {s["statement"]["public_key"] for s in statements(desk)}
 
 
 def _abroad(desk: Desk, act: str, person: Person, own: Hand | None, by: Hand | None) -> dict[str, Any]:
