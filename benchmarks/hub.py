@@ -71,6 +71,7 @@ def ours(folder: Path) -> tuple[Served, str, Any]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from stillwatch.share.hub.database import Database, open_database
+    from tests.share.hub.samples import statements_of
 
     key = Ed25519PrivateKey.from_private_bytes(b"b" * 32)
     db = Database(open_database(f"sqlite:///{folder / 'hub.db'}"))
@@ -78,6 +79,9 @@ def ours(folder: Path) -> tuple[Served, str, Any]:
         ident = db.ensure_collection(c, "signals", "Signals", 1)
         db.enrol(c, "a", owner="a", role="security", token="t", public=key.public_key(), now=1)
         db.allow(c, "a", ident, can_read=True, can_write=True, now=1)
+        member = db.member(c, "t")
+        assert member is not None
+        db.state_persons(c, member, statements_of(key), 1)
     db.close()
     port = free_port()
     command = [
@@ -131,11 +135,11 @@ def medallion(folder: Path) -> tuple[Served, str]:
 
 def signed(count: int, key: Any, start: int = 0) -> list[dict[str, Any]]:
     """So many different signed campaigns and what belongs to them."""
-    from tests.share.hub.samples import campaign_release
+    from tests.share.hub.samples import campaign_release, sealed
 
-    member, out, n = wire.key_id(key.public_key()), [], start
+    member, out, n, today = wire.key_id(key.public_key()), [], start, datetime.now(UTC).date()
     while len(out) < count:
-        out += [wire.sign(o, key) for o in wire.objects(campaign_release(member, n, networks=3))]
+        out += sealed(wire.objects(campaign_release(member, n, networks=3, today=today)), key)
         n += 1
     return out[:count]
 

@@ -73,6 +73,7 @@ class Hub:
         self.db, self.origin, self.key, self.clock = database, origin, key, clock
         self.limits = limits or Limits()
         self._bucket = Bucket(self.limits.requests, self.limits.burst)
+        self._reads: list[tuple[dict[str, object], int]] = []
         self.registry = CollectorRegistry()
         self._requests = Counter("stillwatch_hub_requests_total", "Requests.", ["route", "method", "status"], registry=self.registry)
         self._seconds = Histogram("stillwatch_hub_request_seconds", "Time to answer.", ["route"], registry=self.registry)
@@ -113,8 +114,10 @@ class Hub:
         async def life(_: Starlette) -> AsyncIterator[None]:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._sweeping)
+                group.start_soon(self._logging_reads)
                 yield
                 group.cancel_scope.cancel()
+            await self._log_reads()
 
         async def wrong(_: Request, error: Exception) -> Response:
             status = error.status_code if isinstance(error, HTTPException) else 500
@@ -192,6 +195,30 @@ class Hub:
 
     def _today(self) -> str:
         return datetime.fromtimestamp(self.clock(), UTC).date().isoformat()
+
+    async def _logging_reads(self) -> None:
+        while True:
+            await anyio.sleep(1)
+            try:
+                await self._log_reads()
+            except sa.exc.SQLAlchemyError:
+                _LOG.exception("reads")
+
+    async def _log_reads(self) -> None:
+        """Put down who read how much since the last time: apart from the reading itself, which then waits for no writer."""
+        if not self._reads:
+            return
+        reads, self._reads = self._reads, []
+
+        def work(c: sa.Connection, _: int) -> None:
+            for detail, at in reads:
+                self.db.record(c, "read", detail, at)
+
+        try:
+            await self._write(work)
+        except BaseException:
+            self._reads = reads + self._reads
+            raise
 
     async def _sweeping(self) -> None:
         while True:
@@ -274,7 +301,7 @@ class Hub:
                 "first": rows[0].seq,
                 "last": rows[-1].seq,
             }
-            await self._write(lambda c, now: self.db.record(c, "read", detail, now))
+            self._reads.append((detail, self._now()))
             self._served.inc(len(rows))
         return rows, more, there
 
@@ -515,6 +542,7 @@ class Hub:
 
     async def _mine(self, request: Request, member: Member) -> Response:
         """The caller's own entries in full, so that it can check what the log says of it."""
+        await self._log_reads()
         after = request.query_params.get("after", "-1")
         if not after.removeprefix("-").isascii() or not after.removeprefix("-").isdigit() or len(after) > 15:
             raise Refused(400, "Bad parameter", "after must be a whole number.")
