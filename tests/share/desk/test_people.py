@@ -218,3 +218,13 @@ def test_the_hub_is_told_of_keys_and_roles_and_no_names(desk: Desk) -> None:
         (["release"], True),
         (["counsel"], True),
     ]
+
+
+def test_a_desk_that_joined_before_anybody_was_named_can_still_be_founded(tmp_path: Path) -> None:
+    desk = make_desk(tmp_path / "d")
+    desk.remember(hub="http://hub.example", persons_told=["http://hub.example", 0])
+    assert enrol(desk, COUNSEL, ("release", "counsel"), NOW)
+    desk.remember(persons_told=["http://hub.example", 1])
+    with pytest.raises(DeskError, match="once a hub knows one"):
+        enrol(desk, OPS, ("operator",), NOW)
+    assert not enrol(desk, OPS, ("operator",), NOW, by=COUNSEL)

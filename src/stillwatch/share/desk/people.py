@@ -129,10 +129,10 @@ def enrol(desk: Desk, hand: Hand, roles: Sequence[Role], now: float, by: Hand | 
                 raise DeskError(
                     f"{hand.name}: the key is or was {s.person.name}'s; everybody has a key of his own, and who comes back a new one"
                 )
-        founding = known is None and len(everybody) < FOUNDERS and desk.book.recall("hub") is None
+        founding = known is None and len(everybody) < FOUNDERS and not _at_hub(desk)
         if by is None and not founding:
             raise DeskError(
-                f"{hand.name}: after the first {FOUNDERS} persons, and once a hub is joined, each addition and change needs a second hand: --by NAME --by-key FILE of somebody enrolled"
+                f"{hand.name}: after the first {FOUNDERS} persons, and once a hub knows one, each addition and change needs a second hand: --by NAME --by-key FILE of somebody enrolled"
             )
         _state(desk, "add" if known is None else "roles", Person(hand.name, tuple(roles), hand.public), now, hand, by)
     return founding and by is None
@@ -148,8 +148,7 @@ def introduce(desk: Desk, hand: Hand, now: float, by: Hand | None = None) -> Non
         if hand.public in _abroad_known(desk):
             return
         person, there = the_person(desk, hand), statements(desk)
-        at_hub = (desk.book.recall("persons_told") or ("", 0))[1]
-        if by is None and (at_hub or len(there) >= FOUNDERS or any(s["hand"] for s in there)):
+        if by is None and (_at_hub(desk) or len(there) >= FOUNDERS or any(s["hand"] for s in there)):
             raise DeskError(
                 f"{hand.name}: the hub does not know this person of an earlier version yet: stillwatch release person with the same roles, "
                 "--key FILE and a second hand, --by NAME --by-key FILE"
@@ -204,6 +203,11 @@ def _state(desk: Desk, act: str, person: Person, now: float, own: Hand | None, b
     if act != "remove" or known:  # else nobody ever knew of him
         detail["abroad"] = _abroad(desk, act if known else "add", person, own, by)
     desk.record("person", detail, now)
+
+
+def _at_hub(desk: Desk) -> bool:
+    """Whether a hub has been told of somebody; from then on it takes nobody without a second hand."""
+    return bool((desk.book.recall("persons_told") or ("", 0))[1])
 
 
 def _abroad_known(desk: Desk) -> set[str]:
