@@ -2,6 +2,7 @@
 
     python -m benchmarks.hub load       POST 1,000 and 10,000 objects, first page and paged GET, against medallion 3.0.0
     python -m benchmarks.hub rate       signed objects in and out for a second of processor time, and whether it stays flat as the collection grows
+    python -m benchmarks.hub wait       how long a small GET waits while batches of 8,192 blinded traits are taken in and opened
     python -m benchmarks.hub tokens     evaluate, blind, finalize, prove and verify, as ratios to libsodium's bare operations
 
 Processor times are of the server process (user and system), so that a busy neighbour disturbs little.
@@ -16,15 +17,18 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 import requests
 
-from stillwatch.share.tokens import oprf, sodium, wire
+from stillwatch.share.tokens import oprf, sodium
+from stillwatch.share.wire import stix as wire
 
 TAXII = "application/taxii+json;version=2.1"
 N = 2000
@@ -69,9 +73,9 @@ class Served:
 
 def ours(folder: Path) -> tuple[Served, str, Any]:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from tests.share.hub.samples import statements_of
 
     from stillwatch.share.hub.database import Database, open_database
-    from tests.share.hub.samples import statements_of
 
     key = Ed25519PrivateKey.from_private_bytes(b"b" * 32)
     db = Database(open_database(f"sqlite:///{folder / 'hub.db'}"))
@@ -79,9 +83,7 @@ def ours(folder: Path) -> tuple[Served, str, Any]:
         ident = db.ensure_collection(c, "signals", "Signals", 1)
         db.enrol(c, "a", owner="a", role="security", token="t", public=key.public_key(), now=1)
         db.allow(c, "a", ident, can_read=True, can_write=True, now=1)
-        member = db.member(c, "t")
-        assert member is not None
-        db.state_persons(c, member, statements_of(key), 1)
+        db.state_persons(c, "a", statements_of(key), 1)
     db.close()
     port = free_port()
     command = [
@@ -94,6 +96,8 @@ def ours(folder: Path) -> tuple[Served, str, Any]:
         str(folder / "hub.db"),
         "--port",
         str(port),
+        "--quorum",
+        "3",
         "--rate",
         "1e9",
         "--key",
@@ -215,6 +219,53 @@ def rate() -> None:
             s.stop()
 
 
+def wait() -> None:
+    """Milliseconds of GETs, one after the other, beside batches of three members that send the same traits; the first two lines are without any."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from tests.share.hub.conftest import Lab
+    from tests.share.hub.test_tokens import batch
+
+    from stillwatch.share.hub.database import Database, open_database
+
+    values = [f"value {n}" for n in range(8192)]
+    with tempfile.TemporaryDirectory() as one:
+        labs = [Lab(f"w{n}", Ed25519PrivateKey.from_private_bytes(bytes([n + 1]) * 32), f"token {n}") for n in range(3)]
+        s, _, _ = ours(Path(one))
+        db = Database(open_database(f"sqlite:///{one}/hub.db"))
+        with db.write() as c:
+            for lab in labs:
+                db.enrol(c, lab.name, owner=lab.name, role="security", token=lab.token, public=lab.key.public_key(), now=1)
+        print("| GET | beside | GETs | median, ms | 99 in 100, ms | longest, ms |\n|---|---|---|---|---|---|")
+        try:
+            for beside in [None, *labs]:
+                body = json.dumps(batch(beside, values, 3)) if beside else None
+                done = threading.Event()
+
+                def work(body: Any = body, lab: Any = beside, done: threading.Event = done) -> None:
+                    if body is None:
+                        time.sleep(3)
+                    else:
+                        answer = requests.post(f"{s.url}/hub/tokens/", data=body, headers=lab.headers, timeout=PATIENCE)
+                        assert answer.status_code == 202, answer.text[:300]
+                    done.set()
+
+                for path in ("/hub/health/", "/hub/keys/") if beside is None else ("/hub/keys/",):
+                    done.clear()
+                    threading.Thread(target=work).start()
+                    took = []
+                    with requests.Session() as session:
+                        while not done.is_set():
+                            start = time.perf_counter()
+                            assert session.get(s.url + path, auth=("w0", labs[0].token), timeout=PATIENCE).status_code == 200
+                            took.append(1000 * (time.perf_counter() - start))
+                            time.sleep(0.005)
+                    took.sort()
+                    shown = f"{took[len(took) // 2]:.1f} | {took[len(took) * 99 // 100]:.1f} | {took[-1]:.1f}"
+                    print(f"| {path} | {beside.name if beside else 'nothing'} | {len(took)} | {shown} |", flush=True)
+        finally:
+            s.stop()
+
+
 def tokens() -> None:
     """Microseconds an item, beside the bare operations of libsodium that the step cannot do without."""
 
@@ -263,8 +314,8 @@ def tokens() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["load", "rate", "tokens"])
-    {"load": load, "rate": rate, "tokens": tokens}[parser.parse_args().what]()
+    parser.add_argument("what", choices=["load", "rate", "wait", "tokens"])
+    {"load": load, "rate": rate, "wait": wait, "tokens": tokens}[parser.parse_args().what]()
 
 
 if __name__ == "__main__":

@@ -28,10 +28,16 @@ def key_holderserve(
     certificate: Annotated[Path | None, typer.Option(help="TLS certificate chain (PEM).")] = None,
     certificate_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
     client_ca: Annotated[Path | None, typer.Option(help="Ask members for certificates of this authority (mutual TLS).")] = None,
+    behind_proxy: Annotated[
+        str | None,
+        typer.Option(
+            help="Address or network of the proxy that ends TLS; its X-Forwarded-For and -Proto are believed, and plain HTTP is served to it."
+        ),
+    ] = None,
 ) -> None:
     """Evaluate blinded traits; a key per kind and quarter is made here and destroyed here."""
     log_as_json()
-    serve(KeyHolder(folder, a_day=quota).app(), host, port, certificate, certificate_key, client_ca)
+    serve(KeyHolder(folder, a_day=quota).app(), host, port, certificate, certificate_key, client_ca, behind_proxy)
 
 
 @app.command("enrol")

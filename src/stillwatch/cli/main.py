@@ -15,6 +15,7 @@ from stillwatch.version import __version__
 
 _HERE: Final = "stillwatch.cli."
 _HUB: Final = _HERE + "hub"
+_OPERATING: Final = _HERE + "operating"
 _MEMBER: Final = _HERE + "member"
 _RELEASE: Final = _HERE + "release"
 _KEY_HOLDER: Final = _HERE + "key_holder"
@@ -64,7 +65,22 @@ HUB: Final = {
     "enrol": Entry(_HUB, "Enrol a member; its token is shown once and only its hash is kept.", "hub"),
     "revoke": Entry(_HUB, "Shut a member out at once; what it signed stays verifiable.", "hub"),
     "rotate": Entry(_HUB, "Give a member a new token, and with --public-key a new signing key.", "hub"),
-    "join": Entry(_MEMBER, "Tell the desk which hub it shares with, and keep the log's key as it is seen now.", "share"),
+    "reinstate": Entry(_HUB, "Take a revoked member back, with the key it had and a new token.", "hub"),
+    "members": Entry(_OPERATING, "List everybody who was ever enrolled: rights, key, token's end, the day it was last used.", "hub"),
+    "keys": Entry(_OPERATING, "List every signing key that was ever enrolled, and when it was retired.", "hub"),
+    "status": Entry(
+        _OPERATING, "Show the hub in figures, and what somebody has to do: tokens that end, a log that nobody cosigned.", "hub"
+    ),
+    "check": Entry(_OPERATING, "Make the log's tree anew from its entries and compare everything that is kept; one line a fault.", "hub"),
+    "backup": Entry(
+        _OPERATING, "Copy the hub as it is at one moment, also while it is served, with the log's signed checkpoint beside the copy.", "hub"
+    ),
+    "restore": Entry(
+        _OPERATING, "Put a backup in place if it checks, and say so in the log, signed, so that members have a way on.", "hub"
+    ),
+    "join": Entry(
+        _MEMBER, "Tell the desk which hub it shares with, and keep the log's key; no token leaves before that key was confirmed.", "share"
+    ),
     "push": Entry(_MEMBER, "Send all releases that are approved and not yet sent.", "share"),
     "pull": Entry(_MEMBER, "Take in what partners released since the last pull; retractions and expiry re-open decisions.", "share"),
     "watch": Entry(_MEMBER, "Check that the hub's log was not rewritten, sign its head as a witness, and pull.", "share"),

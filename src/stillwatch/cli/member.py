@@ -8,6 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -24,7 +25,7 @@ from stillwatch.share.desk.heads import watch
 from stillwatch.share.desk.people import Hand
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.keyholder.client import KeyHolderClient
-from stillwatch.share.net.access import ClientError
+from stillwatch.share.net.access import ClientError, connection, is_loopback
 from stillwatch.share.tlog.log import LogError
 from stillwatch.share.tokens.oprf import ProofError
 from stillwatch.share.tokens.seal import Context
@@ -39,11 +40,13 @@ def connected(desk: Desk) -> HubClient:
 
     Raises:
         DeskError: none.
+        ClientError: its address is plain HTTP to another machine, or a certificate's file cannot be read.
     """
     state = desk.state()
     if "hub" not in state:
         raise DeskError(f"{desk.folder}: not joined to a hub; run stillwatch hub join --desk {desk.folder} --hub URL --token-file FILE")
-    return HubClient(state["hub"], state["token"], collection=state.get("collection", "signals"))
+    http = connection(state["hub"], timeout=60, **state.get("tls", {}))
+    return HubClient(state["hub"], state["token"], http, collection=state.get("collection", "signals"))
 
 
 def opened(folder: Path) -> Desk:
@@ -79,13 +82,23 @@ def join_command(
     hub: Annotated[str, typer.Option(help="The hub's address.")],
     token_file: Annotated[Path, typer.Option(help="The token that its operator gave.")],
     collection: Annotated[str, typer.Option(help="Collection to share in.")] = "signals",
+    log_key: Annotated[str | None, typer.Option(help="The log's key, as the hub's operator gave it to you by another way.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file with the authority of the hub's certificate. Default: the system's.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="PEM file with this lab's own certificate, for a hub that asks for one.")] = None,
+    certificate_key: Annotated[Path | None, typer.Option(help="PEM file with its key.")] = None,
 ) -> None:
-    """Tell the desk which hub it shares with, and keep the log's key as it is seen now."""
+    """Tell the desk which hub it shares with, and keep the log's key; no token leaves before that key was confirmed."""
     home = opened(desk)
+    files = {"ca": ca, "certificate": certificate, "key": certificate_key}
+    tls = {name: str(path.resolve()) for name, path in files.items() if path is not None}
     try:
         token = token_file.read_text().strip()
-        client = HubClient(hub, token, collection=collection)
+        client = HubClient(hub, token, connection(hub, timeout=60, **tls), collection=collection)
+        found = client.log_key()
+        _confirmed(hub, found, log_key)
         directory = client.directory()
+        if directory.log != found:
+            stop(f"{hub}: shows one log to strangers and another to members: {found}, {directory.log}", codes.DISTRUST)
     except (ClientError, OSError) as error:
         stop(str(error))
     if home.member not in directory.of:
@@ -94,8 +107,26 @@ def join_command(
         sharing.tell_persons(home, client)
     except ClientError as error:
         stop(str(error))
-    home.remember(hub=hub, token=token, collection=collection, log=directory.log)
+    home.remember(hub=hub, token=token, collection=collection, log=directory.log, tls=tls)
     say(f"Joined {hub}; log {directory.log}")
+
+
+def _confirmed(hub: str, found: str, expected: str | None) -> None:
+    """Whether the log is the one that was meant, or the end of the command."""
+    if expected is not None:
+        if found != expected.strip():
+            stop(f"{hub}: its log's key is {found}, not the one given with --log-key; nothing was sent", codes.DISTRUST)
+    elif sys.stdin.isatty():
+        name, _, key = found.partition("+")
+        say(f"{hub} keeps the log {name}, whose key is\n  {key}\nAsk its operator, by another way than this, whether that is so.")
+        if not typer.confirm("Is it?"):
+            stop("not joined; nothing was sent")
+    elif is_loopback(urlsplit(hub).hostname or ""):
+        say(f"Taken as it is shown, for nobody was there to be asked: the log's key is {found}")
+    else:
+        stop(
+            f"{hub}: its log's key is {found}; ask the operator by another way whether that is so, then give it with --log-key. Nothing was sent"
+        )
 
 
 @app.command("push")

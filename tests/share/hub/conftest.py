@@ -8,13 +8,16 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.testclient import TestClient
 
@@ -22,7 +25,9 @@ import stillwatch.share.release as door
 from stillwatch.share.hub.database import Database, open_database
 from stillwatch.share.hub.server import Hub, Limits
 from stillwatch.share.hub.taxii import MEDIA
+from stillwatch.share.net import gate as gates
 from stillwatch.share.net.access import new_token
+from stillwatch.share.net.guard import Guard
 from stillwatch.share.wire import stix as wire
 from tests.share.hub.samples import NOW, campaign_release, sealed, statements_of
 
@@ -141,7 +146,7 @@ def make_exchange() -> Callable[..., Exchange]:
                 lab = labs[name] = Lab(name, Ed25519PrivateKey.from_private_bytes(bytes([n + 1]) * 32), new_token())
                 db.enrol(c, name, owner=name, role="security", token=lab.token, public=lab.key.public_key(), now=1)
                 db.allow(c, name, ident, can_read=True, can_write=True, now=1)
-                db.state_persons(c, db.member(c, lab.token), statements_of(lab.key), 1)  # type: ignore[arg-type]
+                db.state_persons(c, name, statements_of(lab.key), 1)
             for name, role, can in (
                 ("reader", "security", (True, False)),
                 ("writer", "security", (False, True)),
@@ -152,7 +157,7 @@ def make_exchange() -> Callable[..., Exchange]:
                 db.enrol(c, name, owner=name, role=role, token=lab.token, public=lab.key.public_key(), now=1)
                 if can:
                     db.allow(c, name, ident, can_read=can[0], can_write=can[1], now=1)
-                    db.state_persons(c, db.member(c, lab.token), statements_of(lab.key), 1)  # type: ignore[arg-type]
+                    db.state_persons(c, name, statements_of(lab.key), 1)
         return Exchange(hub, db, labs, ident, now)
 
     yield make  # type: ignore[misc]
@@ -170,3 +175,36 @@ def exchange(url: str, make_exchange: Callable[..., Exchange]) -> Exchange:
 def light(tmp_path: Path, make_exchange: Callable[..., Exchange]) -> Exchange:
     """A hub on SQLite, where the database makes no difference."""
     return make_exchange(f"sqlite:///{tmp_path / 'light.db'}", requests=1e6, burst=1e6)
+
+
+@pytest.fixture
+def gated() -> Iterator[Callable[..., int]]:
+    """Serve an application behind a gate in this process; gives the port."""
+    running: list[tuple[gates.Server, threading.Thread]] = []
+
+    def serve(app: Any, total: int = 100, per_address: int = 100) -> int:
+        gate = gates.Gate(socket.AF_INET, total, per_address)
+        gate.bind(("127.0.0.1", 0))
+        gate.setblocking(False)
+        port = int(gate.getsockname()[1])
+        config = uvicorn.Config(
+            Guard(app),
+            http=partial(gates.Protocol, gate),
+            ws="none",
+            loop="asyncio",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=60,
+        )  # type: ignore[arg-type]
+        server = gates.Server(config, gate)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [gate]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        running.append((server, thread))
+        return port
+
+    yield serve
+    for server, thread in running:
+        server.should_exit = True
+        thread.join(30)

@@ -12,8 +12,7 @@ from typing import Any, Final
 import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from stillwatch.share.hub.taxii import MEDIA
-from stillwatch.share.net.access import ClientError
+from stillwatch.share.net.access import MEDIA, ClientError, connection
 from stillwatch.share.release import undocumented
 from stillwatch.share.tlog import log as tree
 from stillwatch.share.wire import persons
@@ -75,12 +74,36 @@ class HubClient:
         url: the hub's address, without path.
         token: the member's.
         http: an httpx2 client; one is made where none is given.
+
+    Raises:
+        ClientError: the address is plain HTTP to another machine.
     """
 
     url: str
     token: str
-    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=60))
+    http: httpx2.Client = field(default=None)  # type: ignore[assignment]
     collection: str = "signals"
+
+    def __post_init__(self) -> None:
+        if self.http is None:
+            self.http = connection(self.url, timeout=60)
+
+    def log_key(self) -> str:
+        """The verifier key of the hub's log, asked for without the token: nothing of ours is sent to a hub before we know which it is."""
+        try:
+            answer = self.http.get(self.url.rstrip("/") + "/hub/health/")
+            if answer.status_code != 200:
+                raise ClientError(f"{self.url}: {answer.status_code} where a hub says how it is; does it ask for a certificate?")
+            told = answer.json()
+            found = str(told["log"])
+            read_verifier(found)
+        except httpx2.HTTPError as error:
+            raise ClientError(f"{self.url}: the hub does not answer ({error})") from None
+        except ClientError:
+            raise
+        except (ValueError, KeyError, TypeError):
+            raise ClientError(f"{self.url}: no hub, or one of an older version: it does not name its log") from None
+        return found
 
     def _ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {self.token}", "Accept": MEDIA, **more.pop("headers", {})}

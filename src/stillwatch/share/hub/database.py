@@ -49,7 +49,7 @@ from stillwatch.share.wire.vocabulary import constants
 _WRITER: Final = 0x5711_1A7C
 DAY: Final = 86_400_000_000
 #: The newest migration; a test holds it to the files.
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 #: Expiry of objects that say nothing about anybody.
 FOREVER: Final = "9999-12-31"
 
@@ -100,7 +100,7 @@ def open_database(url: str) -> Engine:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             path.touch(mode=0o600)
-        engine = sa.create_engine(url, connect_args={"timeout": 60, "check_same_thread": False})
+        engine = sa.create_engine(url, connect_args={"timeout": 60, "check_same_thread": False}, pool_size=8)
         sa.event.listen(engine, "connect", _prepare_sqlite)
     else:
         engine = sa.create_engine(url, pool_pre_ping=True, pool_size=8)
@@ -137,6 +137,11 @@ def migrate(engine: Engine) -> None:
         raise HubError("the database is another program's, or its hub's tables are not whole: name another file, or take the last backup")
     if found is not None and not found < HEAD:
         raise HubError(f"the database was made by a newer version (its tables are {found}, this version knows {HEAD}): upgrade stillwatch")
+    upgrade(engine, "head")
+
+
+def upgrade(engine: Engine, version: str) -> None:
+    """Run the migrations up to a version."""
     # Needed once a version, and half of the time that a command of the operator's takes.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -146,7 +151,7 @@ def migrate(engine: Engine) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.connect() as connection, _begun(connection, write=True):
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, version)
 
 
 @contextmanager
@@ -192,7 +197,11 @@ class Database:
             yield c
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Give all connections back; SQLite's file then holds everything, so that whoever copies it copies the data."""
+        if self._engine.dialect.name == "sqlite":
+            with self._engine.connect() as c:
+                c.exec_driver_sql("PRAGMA busy_timeout=1000")  # another process that reads on must not keep this one from ending
+                c.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         self._engine.dispose()
 
     # The log
@@ -240,11 +249,22 @@ class Database:
 
     # Members
 
-    def enrol(self, c: Connection, name: str, *, owner: str, role: str, token: str, public: Ed25519PublicKey | None, now: int) -> None:
-        """Enrol a member; ``token`` is given out once and only its hash is kept."""
+    def enrol(
+        self,
+        c: Connection,
+        name: str,
+        *,
+        owner: str,
+        role: str,
+        token: str,
+        public: Ed25519PublicKey | None,
+        now: int,
+        until: int | None = None,
+    ) -> None:
+        """Enrol a member; ``token`` is given out once, only its hash is kept, and it holds ``until`` then or for good."""
         if c.execute(sa.select(members.c.name).where(members.c.name == name)).first():
             raise HubError(f"{name}: enrolled already; use rotate, or revoke")
-        c.execute(members.insert().values(name=name, owner=owner, role=role, token=hashed(token), enrolled=now))
+        c.execute(members.insert().values(name=name, owner=owner, role=role, token=hashed(token), enrolled=now, token_until=until))
         self.record(c, "member-enrolled", {"member": name, "owner": owner, "role": role}, now)
         if public is not None:
             self.add_key(c, name, public, now)
@@ -258,15 +278,24 @@ class Database:
         c.execute(keys.insert().values(id=ident, member=name, public=public.public_bytes_raw(), enrolled=now))
         self.record(c, "key-changed", {"member": name, "key": ident}, now)
 
-    def rotate(self, c: Connection, name: str, token: str, now: int) -> None:
-        """Replace a member's token."""
-        if c.execute(members.update().where(members.c.name == name, members.c.revoked.is_(None)).values(token=hashed(token))).rowcount != 1:
+    def rotate(self, c: Connection, name: str, token: str, now: int, *, until: int | None = None, overlap: int = 0) -> None:
+        """Replace a member's token; the one before is taken for ``overlap`` microseconds more."""
+        row = c.execute(sa.select(members).where(members.c.name == name, members.c.revoked.is_(None))).first()
+        if row is None:
             raise HubError(f"{name}: no such member, or revoked")
+        ends = min(now + overlap, row.token_until or now + overlap)
+        before = {"old_token": row.token, "old_until": ends} if overlap else {"old_token": None, "old_until": None}
+        c.execute(members.update().where(members.c.name == name).values(token=hashed(token), token_until=until, **before))
         self.record(c, "token-changed", {"member": name}, now)
 
     def revoke(self, c: Connection, name: str, now: int) -> None:
         """Shut a member out; its keys are retired, its objects stay."""
-        if c.execute(members.update().where(members.c.name == name, members.c.revoked.is_(None)).values(revoked=now)).rowcount != 1:
+        if (
+            c.execute(
+                members.update().where(members.c.name == name, members.c.revoked.is_(None)).values(revoked=now, old_token=None)
+            ).rowcount
+            != 1
+        ):
             raise HubError(f"{name}: no such member, or revoked already")
         c.execute(keys.update().where(keys.c.member == name, keys.c.retired.is_(None)).values(retired=now))
         self.record(c, "member-revoked", {"member": name}, now)
@@ -277,9 +306,11 @@ class Database:
         c.execute(rights.insert().values(member=name, collection=collection, can_read=can_read, can_write=can_write))
         self.record(c, "rights-changed", {"member": name, "collection": collection, "read": can_read, "write": can_write}, now)
 
-    def member(self, c: Connection, token: str) -> Member | None:
-        """The member whose token this is."""
-        row = c.execute(sa.select(members).where(members.c.token == hashed(token), members.c.revoked.is_(None))).first()
+    def member(self, c: Connection, token: str, now: int) -> Member | None:
+        """The member whose token this is, where it holds now."""
+        mark, t = hashed(token), members.c
+        newest = (t.token == mark) & (t.token_until.is_(None) | (t.token_until > now))
+        row = c.execute(sa.select(members).where(newest | ((t.old_token == mark) & (t.old_until > now)), t.revoked.is_(None))).first()
         if row is None:
             return None
         mine = c.execute(sa.select(keys.c.id, keys.c.public, keys.c.retired).where(keys.c.member == row.name)).all()
@@ -300,22 +331,22 @@ class Database:
 
     # Persons of members
 
-    def state_persons(self, c: Connection, member: Member, given: Sequence[Mapping[str, Any]], now: int) -> int:
+    def state_persons(self, c: Connection, member: str, given: Sequence[Mapping[str, Any]], now: int) -> int:
         """Take statements on a member's persons; those that are there already are passed over.  Returns how many were new.
 
         Raises:
             WireError: one is not in order.
         """
-        have = self.statements(c, member.name)
+        have = self.statements(c, member)
         new = [g for g in given if g not in have]
         if have and any(isinstance(g.get("statement"), dict) and not g["statement"].get("by") for g in new):
             raise wire.WireError("only the persons of a member's first statement need no second hand (--by NAME --by-key FILE)")
-        everybody = people.fold([*have, *new], self._former(c, member.name))
+        everybody = people.fold([*have, *new], self._former(c, member))
         for n, told in enumerate(new, len(have)):
-            c.execute(statements.insert().values(member=member.name, number=n, body=rfc8785.dumps(dict(told))))
+            c.execute(statements.insert().values(member=member, number=n, body=rfc8785.dumps(dict(told))))
             said = told["statement"]
             detail = {
-                "member": member.name,
+                "member": member,
                 "act": said["act"],
                 "person": wire.key_id_of(said["public_key"]),
                 "roles": said["roles"],

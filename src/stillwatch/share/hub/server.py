@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -29,10 +29,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from stillwatch.share.hub import contribution, quorum, taxii
+from stillwatch.share.hub import contribution, operate, quorum, taxii
 from stillwatch.share.hub.database import Database, Incoming, Member
 from stillwatch.share.hub.taxii import MEDIA, Refused, Wanted
-from stillwatch.share.net.access import Bucket, read_authorization
+from stillwatch.share.net.access import read_authorization
+from stillwatch.share.net.guard import Guard, Rate
 from stillwatch.share.tlog import log as tree
 from stillwatch.share.wire import stix as wire
 
@@ -42,6 +43,14 @@ _JSON: Final = "application/json"
 _LOG: Final = logging.getLogger("stillwatch.hub")
 #: Objects in one envelope.
 MAX_OBJECTS: Final = 10_000
+#: Threads that read at a time; with writer and health fewer than the database's pool has connections.
+_READERS: Final = 12
+#: Seconds between notes of who came.
+_NOTED: Final = 2
+#: Escapes that make a null character or half of a surrogate pair, where they make one.
+_SUSPECT: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+#: What no string may hold: PostgreSQL keeps no null character, and half a surrogate pair has no UTF-8.
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +74,29 @@ class Hub:
         key: signs the log's checkpoints.
         limits: quotas.
         clock: epoch seconds.
+        url: the hub's address as its members write it; None takes what each request was sent to.
     """
 
     def __init__(
-        self, database: Database, *, origin: str, key: Ed25519PrivateKey, limits: Limits | None = None, clock: Clock = time.time
+        self,
+        database: Database,
+        *,
+        origin: str,
+        key: Ed25519PrivateKey,
+        limits: Limits | None = None,
+        clock: Clock = time.time,
+        url: str | None = None,
     ) -> None:
         self.db, self.origin, self.key, self.clock = database, origin, key, clock
         self.limits = limits or Limits()
-        self._bucket = Bucket(self.limits.requests, self.limits.burst)
         self._reads: list[tuple[dict[str, object], int]] = []
+        self.url = url
+        # The day that each member last came on, and what of it is not yet written down: nobody waits for the writer's turn to be let in.
+        self._used: dict[str, str] = {}
+        self._came: dict[str, str] = {}
+        self._rate = Rate(self.limits.requests, self.limits.burst)
+        # Writers take turns anyway: those that wait must not hold the threads and connections that readers need, nor readers those of health.
+        self._writers, self._readers, self._looking = anyio.CapacityLimiter(1), anyio.CapacityLimiter(_READERS), anyio.CapacityLimiter(1)
         self.registry = CollectorRegistry()
         self._requests = Counter("stillwatch_hub_requests_total", "Requests.", ["route", "method", "status"], registry=self.registry)
         self._seconds = Histogram("stillwatch_hub_request_seconds", "Time to answer.", ["route"], registry=self.registry)
@@ -106,6 +129,7 @@ class Hub:
             self._route("/log/checkpoint/", self._checkpoint, post=self._cosign),
             self._route("/log/cosigned/", self._cosigned),
             self._route("/log/mine/", self._mine),
+            self._route("/log/restored/", self._restored),
             self._route("/log/tile/{rest:path}/", self._tile),
             self._route("/{rest:path}", self._nothing),
         ]
@@ -114,10 +138,11 @@ class Hub:
         async def life(_: Starlette) -> AsyncIterator[None]:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._sweeping)
-                group.start_soon(self._logging_reads)
+                group.start_soon(self._noting)
                 yield
                 group.cancel_scope.cancel()
-            await self._log_reads()
+            with suppress(sa.exc.SQLAlchemyError):
+                await self._note()
 
         async def wrong(_: Request, error: Exception) -> Response:
             status = error.status_code if isinstance(error, HTTPException) else 500
@@ -127,7 +152,7 @@ class Hub:
 
         app = Starlette(routes=routes, lifespan=life, exception_handlers={HTTPException: wrong})
         app.router.redirect_slashes = False  # _Slashed sees to it; Starlette's own sends a path with a line break in circles
-        return _Slashed(app)
+        return Guard(_Slashed(app), MEDIA)
 
     def _route(self, path: str, get: Any, *, post: Any = None, delete: Any = None) -> Route:
         by = {"GET": get, "HEAD": get, "POST": post, "DELETE": delete}
@@ -153,32 +178,39 @@ class Hub:
                 _LOG.exception("database")
                 body = taxii.error_body(503, "Out of service for a moment", "Nothing was stored; try again.")
                 response = Response(body, 503, {"Retry-After": "5"}, MEDIA)
+            except Exception:  # a fault of ours: the client is told so in our form, the log in full
+                _LOG.exception("fault")
+                response = Response(taxii.error_body(500, "Error", "A fault of this hub; nothing was stored."), 500, media_type=MEDIA)
             took = time.perf_counter() - start
             self._requests.labels(path, request.method, response.status_code).inc()
             self._seconds.labels(path).observe(took)
             who = member.name if member else None
             told = {"member": who, "method": request.method, "route": path, "status": response.status_code, "ms": round(1000 * took, 1)}
-            _LOG.info("request", extra={"data": told})
+            if member is not None or response.status_code >= 500:  # a line for whoever asks is anybody's way to fill the disk
+                _LOG.info("request", extra={"data": told})
             return response
 
         return Route(path, endpoint, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 
     async def _authenticate(self, request: Request) -> Member:
         token = read_authorization(request.headers.get("authorization"))
-        member = await self._read(lambda c: self.db.member(c, token)) if token else None
+        now = self._now()
+        member = await self._read(lambda c: self.db.member(c, token, now)) if token else None
         if member is None:
             raise Refused(401, "Unauthorized", headers={"WWW-Authenticate": 'Bearer realm="stillwatch", Basic realm="stillwatch"'})
-        wait = self._bucket.take(member.name, self.clock())
+        wait = self._rate.take(member.name)
         if wait:
-            raise Refused(429, "Too many requests", headers={"Retry-After": str(int(wait) + 1)})
+            raise Refused(429, "Too many requests", headers={"Retry-After": str(wait)})
+        if self._used.get(member.name) != (today := self._today()):
+            self._used[member.name] = self._came[member.name] = today
         return member
 
-    async def _read(self, work: Callable[[sa.Connection], T]) -> T:
+    async def _read(self, work: Callable[[sa.Connection], T], limiter: anyio.CapacityLimiter | None = None) -> T:
         def run() -> T:
             with self.db.read() as c:
                 return work(c)
 
-        return await anyio.to_thread.run_sync(run)
+        return await anyio.to_thread.run_sync(run, limiter=limiter or self._readers)
 
     async def _write(self, work: Callable[[sa.Connection, int], T]) -> T:
         def run() -> T:
@@ -187,7 +219,7 @@ class Hub:
 
         # Not to be given up in the middle: what was acknowledged is stored, and what is stored is acknowledged where anybody still listens.
         with anyio.CancelScope(shield=True):
-            done = await anyio.to_thread.run_sync(run)
+            done = await anyio.to_thread.run_sync(run, limiter=self._writers)
         return done
 
     def _now(self) -> int:
@@ -196,30 +228,6 @@ class Hub:
     def _today(self) -> str:
         return datetime.fromtimestamp(self.clock(), UTC).date().isoformat()
 
-    async def _logging_reads(self) -> None:
-        while True:
-            await anyio.sleep(1)
-            try:
-                await self._log_reads()
-            except sa.exc.SQLAlchemyError:
-                _LOG.exception("reads")
-
-    async def _log_reads(self) -> None:
-        """Put down who read how much since the last time: apart from the reading itself, which then waits for no writer."""
-        if not self._reads:
-            return
-        reads, self._reads = self._reads, []
-
-        def work(c: sa.Connection, _: int) -> None:
-            for detail, at in reads:
-                self.db.record(c, "read", detail, at)
-
-        try:
-            await self._write(work)
-        except BaseException:
-            self._reads = reads + self._reads
-            raise
-
     async def _sweeping(self) -> None:
         while True:
             try:
@@ -227,6 +235,32 @@ class Hub:
             except sa.exc.SQLAlchemyError:
                 _LOG.exception("sweep")
             await anyio.sleep(3600)
+
+    async def _noting(self) -> None:
+        while True:
+            await anyio.sleep(_NOTED)
+            try:
+                await self._note()
+            except sa.exc.SQLAlchemyError:
+                _LOG.exception("reads and last use")
+
+    async def _note(self) -> None:
+        """Put down who came and who read how much since the last time: apart from the reading itself, which then waits for no writer."""
+        days, self._came = self._came, {}
+        reads, self._reads = self._reads, []
+        if not days and not reads:
+            return
+
+        def work(c: sa.Connection, _: int) -> None:
+            operate.used(c, days)
+            for detail, at in reads:
+                self.db.record(c, "read", detail, at)
+
+        try:
+            await self._write(work)
+        except BaseException:
+            self._came, self._reads = days | self._came, reads + self._reads
+            raise
 
     async def _body(self, request: Request) -> bytes:
         parts, size = [], 0
@@ -237,10 +271,16 @@ class Hub:
             parts.append(chunk)
         return b"".join(parts)
 
+    async def _body_json(self, request: Request) -> Any:
+        body = await self._body(request)
+        return await anyio.to_thread.run_sync(_loads, body)
+
     # TAXII
 
     async def _discovery(self, request: Request, member: Member) -> Response:
-        return _json({"title": "Stillwatch hub", "default": "/api/", "api_roots": ["/api/"]})
+        # Absolute, for clients that cannot resolve a path (4.1.1 allows both).
+        root = (self.url or str(request.base_url)).rstrip("/") + "/api/"
+        return _json({"title": "Stillwatch hub", "default": root, "api_roots": [root]})
 
     async def _root(self, request: Request, member: Member) -> Response:
         return _json({"title": "Stillwatch exchange", "versions": [MEDIA], "max_content_length": self.limits.body})
@@ -331,8 +371,7 @@ class Hub:
     async def _post_objects(self, request: Request, member: Member) -> Response:
         collection = await self._known(request, member, "write")
         taxii.check_content_type(request.headers.get("content-type"))
-        body = await self._body(request)
-        given = _objects(body)
+        given = _objects(await self._body_json(request))
 
         today = date.fromisoformat(self._today())
         examined = await anyio.to_thread.run_sync(lambda: [_examined(o, member, today) for o in given])
@@ -415,14 +454,14 @@ class Hub:
 
     async def _post_persons(self, request: Request, member: Member) -> Response:
         """Statements on the caller's persons, in order; those that are there already are passed over."""
-        body = _loads(await self._body(request))
+        body = await self._body_json(request)
         given = body.get("statements") if isinstance(body, dict) else None
         if not isinstance(given, list) or len(given) > 1000 or not all(isinstance(g, dict) for g in given):
             raise Refused(422, "Unprocessable", "statements must be a list of at most 1,000 statements.")
 
         def work(c: sa.Connection, now: int) -> int:
             try:
-                return self.db.state_persons(c, member, given, now)
+                return self.db.state_persons(c, member.name, given, now)
             except wire.WireError as error:
                 raise Refused(422, "Unprocessable", f"{error}.") from None
 
@@ -430,7 +469,7 @@ class Hub:
 
     async def _post_ledger(self, request: Request, member: Member) -> Response:
         """The head of a member's ledger, for the log: a ledger that is cut off later no longer fits."""
-        body = _loads(await self._body(request))
+        body = await self._body_json(request)
         n, head = (body.get("n"), body.get("head")) if isinstance(body, dict) else (None, None)
         if (
             not isinstance(n, int)
@@ -453,7 +492,7 @@ class Hub:
         return _json({"ended": [{"id": r.id, "number": r.number} for r in rows]}, _JSON)
 
     async def _post_tokens(self, request: Request, member: Member) -> Response:
-        body = _loads(await self._body(request))
+        body = await self._body_json(request)
 
         def work(c: sa.Connection, now: int) -> dict[str, object]:
             try:
@@ -464,7 +503,7 @@ class Hub:
         return _json(await self._write(work), _JSON, 202)
 
     async def _withdraw_tokens(self, request: Request, member: Member) -> Response:
-        body = _loads(await self._body(request))
+        body = await self._body_json(request)
         tags = body.get("tags") if isinstance(body, dict) else None
         if not isinstance(tags, list) or len(tags) > MAX_OBJECTS or not all(isinstance(t, str) and len(t) == 32 for t in tags):
             raise Refused(422, "Unprocessable", "tags must be a list of at most 10,000 tags.")
@@ -484,8 +523,13 @@ class Hub:
     # Operation
 
     async def _health(self, request: Request) -> Response:
-        await self._read(lambda c: c.execute(sa.select(1)).scalar())
-        return _json({"status": "ok"}, _JSON)
+        """Open to all: that the database answers, and the key of the log, which a member must see before it sends a token."""
+        await self._read(lambda c: c.execute(sa.select(1)).scalar(), self._looking)
+        return _json({"status": "ok", "log": tree.verifier_key(self.origin, self.key.public_key())}, _JSON)
+
+    async def _restored(self, request: Request, member: Member) -> Response:
+        """The hub's signed statements that a backup was put in place, oldest first."""
+        return _json({"restored": await self._read(operate.restorations)}, _JSON)
 
     async def _metrics(self, request: Request, member: Member) -> Response:
         if member.role != "operator":
@@ -542,7 +586,7 @@ class Hub:
 
     async def _mine(self, request: Request, member: Member) -> Response:
         """The caller's own entries in full, so that it can check what the log says of it."""
-        await self._log_reads()
+        await self._note()
         after = request.query_params.get("after", "-1")
         if not after.removeprefix("-").isascii() or not after.removeprefix("-").isdigit() or len(after) > 15:
             raise Refused(400, "Bad parameter", "after must be a whole number.")
@@ -621,17 +665,47 @@ def _examined(o: Any, member: Member, today: date) -> tuple[str, str, Incoming |
 
 
 def _loads(body: bytes) -> Any:
+    """The value of a JSON body.
+
+    Its objects are made by a function of Python's, so that other threads, the event loop first, have their turn while a big body is parsed: the parser
+    alone would hold the interpreter's lock to the end.
+
+    Raises:
+        Refused: 400.
+    """
+
     def constant(name: str) -> None:
         raise ValueError(f"{name} is not JSON")
 
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            raise ValueError("an object gives a name twice")
+        return made
+
     try:
-        return json.loads(body, parse_constant=constant)
+        text = body.decode()
+        value = json.loads(text, parse_constant=constant, object_pairs_hook=once)
+        if _SUSPECT.search(text):
+            _storable(value)
     except (ValueError, RecursionError) as error:
-        raise Refused(400, "Bad request", f"The body is not JSON: {str(error)[:200]}") from None
+        raise Refused(400, "Bad request", f"The body is not JSON in UTF-8: {str(error)[:200]}") from None
+    return value
 
 
-def _objects(body: bytes) -> list[Any]:
-    given = _loads(body)
+def _storable(value: Any) -> None:
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str) and _UNSTORABLE.search(one):
+            raise ValueError("a string holds a null character or half of a surrogate pair")
+        if isinstance(one, dict):
+            left += [*one, *one.values()]
+        elif isinstance(one, list):
+            left += one
+
+
+def _objects(given: Any) -> list[Any]:
     if not isinstance(given, dict) or not isinstance(given.get("objects"), list) or not given["objects"]:
         raise Refused(422, "Unprocessable", "An envelope must be an object with a list of objects that is not empty.")
     if len(given["objects"]) > MAX_OBJECTS:

@@ -20,6 +20,10 @@ members: Final = Table(
     Column("token", String, nullable=False, unique=True),  # SHA-256, hex
     Column("enrolled", BigInteger, nullable=False),
     Column("revoked", BigInteger),
+    Column("token_until", BigInteger),  # None: for good
+    Column("old_token", String, index=True),  # the one before, while both hold
+    Column("old_until", BigInteger),
+    Column("used", String),  # the day it last came; nothing finer, for what a member does when is its own business
 )
 keys: Final = Table(
     "keys",

@@ -15,14 +15,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-MEDIA: Final = "application/taxii+json;version=2.1"
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header, parse_options_header
+
+from stillwatch.share.net.access import MEDIA, error_body
+
+__all__ = ["MEDIA", "Refused", "Wanted", "error_body"]
+
+_BARE: Final = MEDIA.partition(";")[0]
 #: The most objects a page holds.
 MAX_PAGE: Final = 10_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,12}))?Z", re.ASCII)
 _SINGLE: Final = frozenset({"limit", "added_after", "next"})
 _MATCH: Final = frozenset({"match[id]", "match[type]", "match[version]", "match[spec_version]"})
-_RANGE: Final = re.compile(r"\s*([!#$%&'*+.^_`|~\w-]+)/([!#$%&'*+.^_`|~\w-]+)\s*((?:;[^,]*)?)", re.ASCII)
 
 
 class Refused(Exception):
@@ -47,11 +53,6 @@ class Wanted:
     limit: int = 1000
 
 
-def error_body(status: int, title: str, description: str = "") -> bytes:
-    """An error message (3.6.1)."""
-    return json.dumps({"title": title, **({"description": description} if description else {}), "http_status": str(status)}).encode()
-
-
 def micros(text: str) -> int:
     """Microseconds of an RFC 3339 time in UTC; finer digits are cut off.
 
@@ -70,24 +71,6 @@ def time_text(at: int) -> str:
     return (_EPOCH + timedelta(microseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _media_ranges(header: str) -> list[tuple[str, dict[str, str]]]:
-    out = []
-    # Commas within quotes do not separate.
-    for part in re.findall(r'(?:[^,"]|"(?:\\.|[^"])*")+', header):
-        found = _RANGE.fullmatch(part)
-        if not found:
-            continue
-        parameters = {}
-        for item in re.findall(r';\s*([^=;\s]+)\s*=\s*("(?:\\.|[^"])*"|[^;\s]*)', found[3]):
-            parameters[item[0].lower()] = item[1].strip('"')
-        out.append((f"{found[1]}/{found[2]}".lower(), parameters))
-    return out
-
-
-def _is_ours(kind: str, parameters: Mapping[str, str]) -> bool:
-    return kind == "application/taxii+json" and parameters.get("version", "2.1") == "2.1"
-
-
 def negotiate(accept: str | None) -> None:
     """Whether the client takes what we send (1.6.8.2, 3.1).
 
@@ -96,14 +79,10 @@ def negotiate(accept: str | None) -> None:
     """
     if accept is None or not accept.strip():
         return
-    for kind, parameters in _media_ranges(accept):
-        try:
-            wanted = float(parameters.get("q", "1")) > 0
-        except ValueError:
-            wanted = True
-        if wanted and (_is_ours(kind, parameters) or kind in ("*/*", "application/*")):
-            return
-    raise Refused(406, "Not acceptable", f"This server sends {MEDIA} only.")
+    ranges = parse_accept_header(accept, MIMEAccept)
+    # Whoever names no version takes ours.
+    if ranges.quality(MEDIA if ranges.find(MEDIA) >= 0 else _BARE) <= 0:
+        raise Refused(406, "Not acceptable", f"This server sends {MEDIA} only.")
 
 
 def check_content_type(header: str | None) -> None:
@@ -112,8 +91,8 @@ def check_content_type(header: str | None) -> None:
     Raises:
         Refused: 415.
     """
-    ranges = _media_ranges(header or "")
-    if len(ranges) != 1 or not _is_ours(*ranges[0]):
+    kind, parameters = parse_options_header(header)
+    if kind.lower() != _BARE or parameters.get("version", "2.1") != "2.1":
         raise Refused(415, "Unsupported media type", f"Send {MEDIA}.")
 
 

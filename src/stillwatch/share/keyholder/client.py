@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import httpx2
 
-from stillwatch.share.net.access import ClientError
+from stillwatch.share.net.access import ClientError, connection
 from stillwatch.share.tokens import oprf
 from stillwatch.share.tokens.seal import oprf_input
 from stillwatch.share.tokens.sodium import SIZE, ElementError
@@ -23,7 +23,11 @@ class KeyHolderClient:
 
     url: str
     token: str
-    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=300))
+    http: httpx2.Client = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.http is None:
+            self.http = connection(self.url, timeout=300)
 
     def keys(self) -> dict[tuple[str, str], dict[str, Any]]:
         """What it holds, by trait and epoch: ``public``, and ``holder`` and ``commitments`` where the key is split."""
