@@ -18,6 +18,7 @@ from stillwatch.share.desk import audit, incoming, sharing
 from stillwatch.share.desk.desk import DeskError, make_desk, open_desk
 from stillwatch.share.desk.people import Hand, enrol, remove
 from stillwatch.share.hub.client import HubClient
+from stillwatch.share.tlog.log import SplitView
 from tests.share.desk.labs import COUNSEL, DAY, OPS, Labs, draft, evidence, prepared, tmp_key
 from tests.share.hub.samples import NOW
 from tests.share.release.test_door import CAMPAIGN
@@ -118,6 +119,39 @@ def test_expiry_reopens_decisions_too(labs: Labs) -> None:
     assert news.reopened == (str(number),)
 
 
+def test_what_a_partner_deletes_without_revoking_it_reopens_decisions_too(labs: Labs) -> None:
+    """P10."""
+    mine = labs.release("a")
+    labs.pull("b")
+    number = incoming.decide(labs.desks["b"], mine, "watch", OPS, NOW)
+    labs.hubs["a"]._ask("DELETE", f"/api/collections/signals/objects/{mine}/")
+    news = labs.pull("b")
+    assert news.deleted == (mine,)
+    assert news.reopened == (str(number),)
+    again = labs.pull("b")
+    assert (again.deleted, again.reopened) == ((), ())
+    assert [r.state for r in labs.desks["b"].inbox("campaign")] != ["live"]
+
+
+def test_two_heads_that_cannot_both_be_true_are_kept_and_stop_every_pull(labs: Labs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P12 and P13 at the desk."""
+    b = labs.desks["b"]
+    labs.pull("b")
+    b.remember(hub=labs.hubs["b"].url, token=labs.hubs["b"].token)
+
+    def split(*_: object) -> None:
+        raise SplitView("two heads", ("first head, signed", "second head, signed"))
+
+    with monkeypatch.context() as m:
+        m.setattr(HubClient, "watch", split)
+        done = CliRunner().invoke(app, ["hub", "watch", "--desk", str(b.folder)])
+    assert done.exit_code == 3
+    assert "DO NOT TRUST THIS HUB: two heads" in done.output
+    assert b.ledger()[-1]["detail"]["notes"] == ["first head, signed", "second head, signed"]
+    with pytest.raises(SplitView, match=r"two heads .* both signed heads are in the ledger"):
+        labs.pull("b")
+
+
 def test_nothing_leaves_without_the_right_person_s_approval_of_these_very_bytes(labs: Labs) -> None:
     a, hub = labs.desks["a"], labs.hubs["a"]
     made = prepared(a)
@@ -167,7 +201,7 @@ def test_send_asks_again_for_basis_expiry_and_the_persons_who_signed(labs: Labs)
     a, hub = labs.desks["a"], labs.hubs["a"]
     third, fourth = (Hand(n, Ed25519PrivateKey.generate()) for n in ("Third", "Fourth"))
     enrol(a, third, ("release",), NOW, by=OPS)
-    enrol(a, fourth, ("counsel",), NOW, by=OPS)
+    enrol(a, fourth, ("counsel",), NOW, by=COUNSEL)
     bare = replace(CAMPAIGN, kind="single", techniques=(("D11", "observed"),))
     made = sharing.prepare_campaign(a, bare, door.Draft(bare), NOW, counsel=fourth)
     assert isinstance(made, sharing.Prepared)

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from stillwatch.share.desk import audit, sharing
 from stillwatch.share.desk.desk import Desk, DeskError, open_desk
-from stillwatch.share.desk.people import Hand, enrol, enrolled, people, statements
+from stillwatch.share.desk.people import Hand, enrol, enrolled, introduce, people, remove, statements
+from stillwatch.share.wire import persons as wire_persons
 from tests.kit import at_once, every_break
 from tests.share.desk.labs import COUNSEL, OPS, PretendHub, prepared
 from tests.share.hub.samples import NOW
@@ -129,3 +130,24 @@ def test_a_key_that_others_can_read_stops_before_anything_is_changed(tmp_path: P
         open_desk(folder)
     assert (folder / "ledger.jsonl").exists()
     assert not (folder / "desk.db").exists()
+
+
+def test_persons_of_before_become_known_to_the_hub_by_their_own_keys(tmp_path: Path) -> None:
+    """Three persons in the old policy: two are the first that the hub hears of, the third takes a second hand."""
+    folder, keys = desk_of_files(tmp_path / "d"), [Ed25519PrivateKey.generate() for _ in range(2)]
+    more = [Hand(name, key) for name, key in zip(("Two", "Three"), keys, strict=True)]
+    text = "".join(f'\n[[people]]\nname = "{h.name}"\nroles = ["release"]\npublic_key = "{h.public}"\n' for h in more)
+    with (folder / "policy.toml").open("a") as f:
+        f.write(text)
+    desk = open_desk(folder)
+    introduce(desk, OLD_COUNSEL, NOW)
+    introduce(desk, OLD_COUNSEL, NOW)
+    desk.remember(persons_told=["http://hub.example", 1])
+    for hand in more:
+        with pytest.raises(DeskError, match="does not know this person of an earlier version"):
+            introduce(desk, hand, NOW)
+        assert enrol(desk, hand, ("release",), NOW, by=OLD_COUNSEL) is False
+    standing = wire_persons.fold(statements(desk), {desk.member: desk.key.public_key()})
+    assert len(standing) == 3
+    remove(desk, "Three", NOW, more[0])
+    assert wire_persons.fold(statements(desk), {desk.member: desk.key.public_key()})

@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 from stillwatch.cli.main import app
 from stillwatch.share.desk import audit, sharing
 from stillwatch.share.desk.desk import Desk, DeskError, make_desk, open_desk
-from stillwatch.share.desk.people import Hand, enrol, enrolled, people, remove, the_person
+from stillwatch.share.desk.keychange import rotate_key
+from stillwatch.share.desk.people import Hand, enrol, enrolled, people, remove, statements, the_person
+from stillwatch.share.wire import persons
 from tests.share.desk.labs import COUNSEL, OPS, desk_at, prepared, reopened
 from tests.share.hub.samples import NOW
 
@@ -42,7 +44,9 @@ def test_after_the_first_two_it_takes_a_second_hand_and_the_person_s_own_key(des
         enrol(desk, new, ("release",), NOW, by=Hand("Counsel", new.key))
     with pytest.raises(DeskError, match="nobody of that name"):
         sharing.approve(desk, made.release.id, new, NOW)
-    enrol(desk, new, ("release", "counsel"), NOW, by=OPS)
+    with pytest.raises(DeskError, match="Ops: has not the role counsel and so cannot give it"):
+        enrol(desk, new, ("release", "counsel"), NOW, by=OPS)
+    enrol(desk, new, ("release", "counsel"), NOW, by=COUNSEL)
     sharing.approve(desk, made.release.id, new, NOW)
     with pytest.raises(DeskError, match="second hand must be another"):
         remove(desk, new.name, NOW, new)
@@ -51,7 +55,7 @@ def test_after_the_first_two_it_takes_a_second_hand_and_the_person_s_own_key(des
         the_person(desk, new, "release")
     export = audit.of_desk(desk).files
     persons = {p["name"]: p for p in map(json.loads, export["persons.jsonl"].splitlines())}
-    assert persons["General Counsel"]["added_by"] == "Ops"
+    assert persons["General Counsel"]["added_by"] == "Counsel"
     assert persons["General Counsel"]["removed_by"] == "Counsel"
     assert persons["Ops"]["added_by"] == "founder"
     message = json.loads(export["messages.jsonl"])
@@ -70,13 +74,20 @@ def test_policy_toml_says_nothing_about_persons(desk: Desk) -> None:
     assert policy.read_text().startswith(good)
 
 
-@pytest.mark.parametrize("change", ["no hand", "own hand", "no own key", "other place", "other desk", "key of a thief"])
+@pytest.mark.parametrize(
+    "change", ["no hand", "own hand", "no own key", "other place", "other desk", "key of a thief", "moved", "beyond the hand"]
+)
 def test_a_person_written_in_with_the_lab_s_key_alone_is_seen(desk: Desk, change: str) -> None:
     """Whoever holds lab.key can append to the ledger; a person takes signatures that he does not have."""
     new = somebody()
     n, _ = desk.book.head()
-    said = {"statement": "stillwatch-person-1", "act": "add", "name": new.name, "roles": ["release"], "public_key": new.public}
-    said |= {"by": "Ops", "member": desk.member, "n": n, "at": "2026-11-24T00:00:00Z"}
+    said = {
+        "statement": "stillwatch-person-1",
+        "act": "add",
+        "name": new.name,
+        "roles": ["counsel" if change == "beyond the hand" else "release"],
+    }
+    said |= {"public_key": new.public, "by": "Ops", "member": desk.member, "n": n, "at": "2026-11-24T00:00:00Z"}
     if change == "other place":
         said["n"] = n - 1
     if change == "other desk":
@@ -86,8 +97,11 @@ def test_a_person_written_in_with_the_lab_s_key_alone_is_seen(desk: Desk, change
     signed = rfc8785.dumps(said)
     own = "" if change == "no own key" else new.key.sign(signed).hex()
     by = new.key if change in ("own hand", "key of a thief") else OPS.key
-    moved = {"moved": True} if change == "no hand" else {}
-    desk.record("person", {"statement": said, "own": own, "hand": by.sign(signed).hex(), **moved}, NOW)
+    if change == "moved":  # as if it came from the policy of an earlier version
+        desk.record("migrated", {}, NOW)
+        said["n"] = n = n + 1
+    detail = {"statement": said, "own": own, "hand": "" if change == "moved" else by.sign(signed).hex()}
+    desk.record("person", detail | ({"moved": True} if change in ("moved", "no hand") else {}), NOW)
     with pytest.raises(DeskError, match=f"ledger entry {n}: a person without the signatures that it takes"):
         the_person(desk, OPS)
 
@@ -102,14 +116,16 @@ def test_roles_change_and_names_and_keys_are_one_person_s(desk: Desk) -> None:
     assert "release, operator -> auditor" in people(desk)[1].changes[0]
     with pytest.raises(DeskError, match="has not the role release but auditor"):
         sharing.approve(desk, prepared(desk).release.id, OPS, NOW)
-    with pytest.raises(DeskError, match="the key is Ops's"):
+    with pytest.raises(DeskError, match="the key is or was Ops's"):
         enrol(desk, Hand("Another", OPS.key), ("release",), NOW, by=COUNSEL)
     with pytest.raises(DeskError, match="cannot be told from Ops"):
         enrol(desk, somebody("\uff2fPS"), ("release",), NOW, by=COUNSEL)
     with pytest.raises(DeskError, match="nothing to remove"):
         remove(desk, "Nobody", NOW, COUNSEL)
     remove(desk, "Ops", NOW, COUNSEL)
-    enrol(desk, Hand("Ops", OPS.key), ("operator",), NOW, by=COUNSEL)  # comes back, by a second hand
+    with pytest.raises(DeskError, match="who comes back a new one"):
+        enrol(desk, Hand("Ops", OPS.key), ("operator",), NOW, by=COUNSEL)
+    enrol(desk, somebody("Ops"), ("operator",), NOW, by=COUNSEL)  # comes back, by a second hand
     assert [(s.person.name, s.removed is None) for s in people(desk)] == [("Counsel", True), ("Ops", False), ("Ops", True)]
 
 
@@ -162,7 +178,8 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "B may act as operator, auditor" in run("B", "--key", key["b"], "--role", "operator", "--role", "auditor")
     assert "second hand" in run("C", "--key", key["c"], code=2)
     assert not Path(key["c"]).exists()
-    assert "C may approve" in run("C", "--key", key["c"], "--counsel", "--by", "B", "--by-key", key["b"])
+    assert "has not the role release" in run("C", "--key", key["c"], "--counsel", "--by", "B", "--by-key", key["b"], code=2)
+    assert "C may approve" in run("C", "--key", key["c"], "--counsel", "--by", "A", "--by-key", key["a"])
     assert "give the name and" in run("C", "--remove", "--by", "B", code=2)
     assert "--role" in run("D", "--key", key["d"], "--role", "king", code=2)
     assert "--remove needs a second hand" in run("C", "--remove", code=2)
@@ -181,3 +198,33 @@ def test_lab_key_that_others_can_read_is_refused(desk: Desk) -> None:
             reopened(desk)
     place.chmod(0o400)
     assert reopened(desk).member == desk.member
+
+
+def test_the_hub_is_told_of_keys_and_roles_and_no_names(desk: Desk) -> None:
+    third, fourth = somebody("Third"), somebody("Fourth")
+    enrol(desk, third, ("auditor",), NOW, by=COUNSEL)
+    enrol(desk, third, ("auditor", "operator"), NOW, by=OPS)
+    enrol(desk, fourth, ("release",), NOW, by=OPS)
+    remove(desk, "Third", NOW, COUNSEL)
+    rotated = rotate_key(desk, OPS, NOW)
+    enrol(rotated, somebody("Fifth"), ("counsel",), NOW, by=COUNSEL)
+    stated = statements(rotated)
+    assert not any(name in json.dumps(stated) for name in ("Third", "Fourth", "Fifth", "Ops", "Counsel"))
+    standing = persons.fold(stated, {d.member: d.key.public_key() for d in (desk, rotated)})
+    assert [(sorted(s.roles), s.removed is None) for s in standing.values()] == [
+        (["counsel", "release"], True),
+        (["operator", "release"], True),
+        (["auditor", "operator"], False),
+        (["release"], True),
+        (["counsel"], True),
+    ]
+
+
+def test_a_desk_that_joined_before_anybody_was_named_can_still_be_founded(tmp_path: Path) -> None:
+    desk = make_desk(tmp_path / "d")
+    desk.remember(hub="http://hub.example", persons_told=["http://hub.example", 0])
+    assert enrol(desk, COUNSEL, ("release", "counsel"), NOW)
+    desk.remember(persons_told=["http://hub.example", 1])
+    with pytest.raises(DeskError, match="once a hub knows one"):
+        enrol(desk, OPS, ("operator",), NOW)
+    assert not enrol(desk, OPS, ("operator",), NOW, by=COUNSEL)

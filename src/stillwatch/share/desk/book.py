@@ -41,7 +41,7 @@ _FIRST: Final = (
     "CREATE TABLE batch (release TEXT PRIMARY KEY, body TEXT NOT NULL, detail TEXT NOT NULL) STRICT, WITHOUT ROWID",
     # an id belongs to the partner that it first came from, whatever becomes of it
     "CREATE TABLE inbox (id TEXT PRIMARY KEY, owner TEXT NOT NULL, type TEXT NOT NULL, version TEXT NOT NULL, about TEXT NOT NULL, state TEXT NOT NULL"
-    " CHECK (state IN ('live', 'retracted', 'expired')), valid_until TEXT NOT NULL, object TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    " CHECK (state IN ('live', 'retracted', 'expired', 'deleted')), valid_until TEXT NOT NULL, object TEXT NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE INDEX inbox_live ON inbox (valid_until) WHERE state = 'live'",
 )
 KIND: Final = Kind("desk", 0x5357444B, (_FIRST,))

@@ -1,7 +1,7 @@
 """Who may do what at a desk: named persons with keys of their own, put into the ledger by two hands.
 
 The first two of a desk found it.  After them each addition, change of roles and removal is signed by somebody else who is enrolled, and an addition or change
-by the person's own key too.  Somebody who was removed stays in the record as what he was.  A statement names its place in the ledger and its desk, so none
+by the person's own key too; the roles of release and of counsel only somebody can give who has them.  Somebody who was removed stays in the record as what he was.  A statement names its place in the ledger and its desk, so none
 can be used twice or elsewhere.
 """
 
@@ -111,30 +111,52 @@ def enrol(desk: Desk, hand: Hand, roles: Sequence[Role], now: float, by: Hand | 
         everybody = people(desk)
         there = enrolled(everybody)
         known = there.get(hand.name)
+        if (
+            known is not None
+            and known.public_key == hand.public
+            and set(known.roles) == set(roles)
+            and hand.public not in _abroad_known(desk)
+        ):
+            introduce(desk, hand, now, by)
+            return False
         if known is not None and (known.public_key != hand.public or set(known.roles) == set(roles)):
             raise DeskError(f"{hand.name}: enrolled already; --remove first, or give other roles with the person's own key")
         for s in everybody:
             same = s.person.name == hand.name
             if not same and _folded(s.person.name) == _folded(hand.name):
                 raise DeskError(f"{hand.name}: cannot be told from {s.person.name}, who is in the ledger; give another name")
-            if not same and s.person.public_key == hand.public:
-                raise DeskError(f"{hand.name}: the key is {s.person.name}'s; every person has a key of his own")
-        founding = known is None and len(everybody) < FOUNDERS and desk.book.recall("hub") is None
+            if s.person.public_key == hand.public and (not same or known is None):
+                raise DeskError(
+                    f"{hand.name}: the key is or was {s.person.name}'s; everybody has a key of his own, and who comes back a new one"
+                )
+        founding = known is None and len(everybody) < FOUNDERS and not _at_hub(desk)
         if by is None and not founding:
             raise DeskError(
-                f"{hand.name}: after the first {FOUNDERS} persons, and once a hub is joined, each addition and change needs a second hand: --by NAME --by-key FILE of somebody enrolled"
+                f"{hand.name}: after the first {FOUNDERS} persons, and once a hub knows one, each addition and change needs a second hand: --by NAME --by-key FILE of somebody enrolled"
             )
         _state(desk, "add" if known is None else "roles", Person(hand.name, tuple(roles), hand.public), now, hand, by)
     return founding and by is None
 
 
-def introduce(desk: Desk, hand: Hand, now: float) -> None:
-    """Have the hub know somebody whom a desk of before enrolled, with his own signature; one who is known is not introduced again."""
+def introduce(desk: Desk, hand: Hand, now: float, by: Hand | None = None) -> None:
+    """Have the hub know somebody whom a desk of before enrolled, with his own signature; one who is known is not introduced again.
+
+    Raises:
+        DeskError: the hub has been told of others, or of two: it takes a second hand then.
+    """
     with desk.book.write():
-        person, told = enrolled(people(desk)).get(hand.name), statements(desk)
-        known = {s["statement"]["public_key"] for s in told}
-        if person is not None and person.public_key == hand.public and hand.public not in known and len(told) < FOUNDERS:
-            desk.record("person-stated", {"abroad": _abroad(desk, "add", person, hand, None)}, now)
+        if hand.public in _abroad_known(desk):
+            return
+        person, there = the_person(desk, hand), statements(desk)
+        if by is None and (_at_hub(desk) or len(there) >= FOUNDERS or any(s["hand"] for s in there)):
+            raise DeskError(
+                f"{hand.name}: the hub does not know this person of an earlier version yet: stillwatch release person with the same roles, "
+                "--key FILE and a second hand, --by NAME --by-key FILE"
+            )
+        if by is not None:
+            two(hand, by)
+            introduce(desk, by, now)
+        desk.record("person-stated", {"abroad": _abroad(desk, "add", person, hand, by)}, now)
 
 
 def remove(desk: Desk, name: str, now: float, by: Hand) -> None:
@@ -155,6 +177,10 @@ def _state(desk: Desk, act: str, person: Person, now: float, own: Hand | None, b
         the_person(desk, by)
         if by.name == person.name or by.public == person.public_key:
             raise DeskError(f"{by.name}: the second hand must be another person, with another key")
+        there = enrolled(people(desk))
+        if act != "remove" and (beyond := _beyond(there[by.name], person, there.values())):
+            raise DeskError(f"{by.name}: has not the role {beyond} and so cannot give it; the second hand must be somebody who has")
+        introduce(desk, by, now)  # whoever is told of his hand must know him
     n, _ = desk.book.head()
     said: dict[str, Any] = {
         "statement": "stillwatch-person-1",
@@ -168,8 +194,24 @@ def _state(desk: Desk, act: str, person: Person, now: float, own: Hand | None, b
         "at": time_text(now),
     }
     signed = rfc8785.dumps(said)
-    detail = {"statement": said, "own": own.key.sign(signed).hex() if own else "", "hand": by.key.sign(signed).hex() if by else ""}
-    desk.record("person", detail | {"abroad": _abroad(desk, act, person, own, by)}, now)
+    detail: dict[str, Any] = {
+        "statement": said,
+        "own": own.key.sign(signed).hex() if own else "",
+        "hand": by.key.sign(signed).hex() if by else "",
+    }
+    known = person.public_key in _abroad_known(desk)
+    if act != "remove" or known:  # else nobody ever knew of him
+        detail["abroad"] = _abroad(desk, act if known else "add", person, own, by)
+    desk.record("person", detail, now)
+
+
+def _at_hub(desk: Desk) -> bool:
+    """Whether a hub has been told of somebody; from then on it takes nobody without a second hand."""
+    return bool((desk.book.recall("persons_told") or ("", 0))[1])
+
+
+def _abroad_known(desk: Desk) -> set[str]:
+    return {s["statement"]["public_key"] for s in statements(desk)}
 
 
 def _abroad(desk: Desk, act: str, person: Person, own: Hand | None, by: Hand | None) -> dict[str, Any]:
@@ -195,26 +237,29 @@ def statements(desk: Desk) -> list[dict[str, Any]]:
 def _fold(entries: Sequence[Mapping[str, Any]], members: Collection[str], where: str) -> list[Standing]:
     found: dict[tuple[str, int], Standing] = {}  # a name that comes again after its removal is another standing
     active: dict[str, tuple[str, int]] = {}
-    only_moved = True
+    moving = False  # persons that an earlier version kept in policy.toml stand right behind the entry that says so, before any other
     for e in entries:
         if e["kind"] == "key-changed":
             _changed_by(e, {name: found[at].person for name, at in active.items()}, where)
         if e["kind"] != "person":
+            moving = e["kind"] == "migrated" and not found
             continue
         d, said = e["detail"], e["detail"]["statement"]
-        only_moved = only_moved and bool(d.get("moved"))
+        moving = moving and bool(d.get("moved"))
         try:
             signed, name = rfc8785.dumps(said), said["name"]
             person = msgspec.convert({k: said[k] for k in ("name", "roles", "public_key")}, Person)
             if said["n"] != e["n"] or said["member"] not in members:
                 raise ValueError("its statement belongs elsewhere")
-            if not only_moved:  # what an earlier version kept in policy.toml has no signatures of its own
+            if not moving:  # those have no signatures of their own
                 if said["act"] != "remove":
                     _verify(person.public_key, d["own"], signed)
                 if said["act"] != "add" or said["by"] or len(found) >= FOUNDERS:
                     hand = found[active[said["by"]]].person
                     if hand.name == name or hand.public_key == person.public_key:
                         raise ValueError("one hand cannot be two")
+                    if said["act"] != "remove" and (beyond := _beyond(hand, person, [found[at].person for at in active.values()])):
+                        raise ValueError(f"{hand.name} cannot give the role {beyond}")
                     _verify(hand.public_key, d["hand"], signed)
             if said["act"] == "add":
                 if name in active:
@@ -238,6 +283,17 @@ def _fold(entries: Sequence[Mapping[str, Any]], members: Collection[str], where:
                 f"{where}, ledger entry {e['n']}: a person without the signatures that it takes ({error or 'one does not hold'})"
             ) from None
     return list(found.values())
+
+
+def _beyond(hand: Person, person: Person, there: Iterable[Person]) -> str:
+    """A role that a hand gives without having it, "" for none: who releases and who is counsel is not for an operator to say.
+
+    What somebody had before is not given, and a role that nobody has any more anybody may give: it stands in the ledger with his name.
+    """
+    every = list(there)
+    had = {r for p in every if p.name == person.name for r in p.roles}
+    missing = [r for r in person.roles if r in ("release", "counsel") and r not in (*hand.roles, *had) and any(r in p.roles for p in every)]
+    return missing[0] if missing else ""
 
 
 def _changed_by(entry: Mapping[str, Any], there: Mapping[str, Person], where: str) -> None:

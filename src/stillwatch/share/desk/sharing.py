@@ -95,6 +95,7 @@ def answer(
 def _prepare(desk: Desk, draft: door.Draft, subject: str, now: float, counsel: Hand | None, **more: Any) -> Prepared | door.Withheld:
     if counsel is not None:
         the_person(desk, counsel, "counsel")
+        introduce(desk, counsel, now)
     made = door.prepare(draft, desk.policy, day_of(now), **more)
     if isinstance(made, door.Withheld):
         _record_withheld(desk, made, subject, now)
