@@ -84,6 +84,9 @@ HUB: Final = {
     "push": Entry(_MEMBER, "Send all releases that are approved and not yet sent.", "share"),
     "pull": Entry(_MEMBER, "Take in what partners released since the last pull; retractions and expiry re-open decisions.", "share"),
     "watch": Entry(_MEMBER, "Check that the hub's log was not rewritten, sign its head as a witness, and pull.", "share"),
+    "accept-restore": Entry(
+        _MEMBER, "Go on with a hub that went back to a backup and says so, signed; ask its operator by another way first.", "share"
+    ),
     "inbox": Entry(_MEMBER, "List partners' campaigns: live, retracted or expired.", "share"),
     "decide": Entry(_MEMBER, "Record a decision of your own; a partner's word alone never limits or blocks anybody.", "share"),
     "contribute": Entry(

@@ -22,8 +22,8 @@ from stillwatch.cli.options import Column, Json
 from stillwatch.records import ACTIONS
 from stillwatch.share.desk import incoming, sharing
 from stillwatch.share.desk.desk import Desk, DeskError, open_desk, read_key
-from stillwatch.share.desk.heads import watch
 from stillwatch.share.desk.people import Hand
+from stillwatch.share.desk.witness import accept_restore, watch
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.keyholder.client import KeyHolderClient
 from stillwatch.share.net.access import ClientError, connection, is_loopback
@@ -179,7 +179,7 @@ def pull_command(desk: DeskDir) -> None:
 def _distrust(home: Desk, error: LogError) -> NoReturn:
     stop(
         f"DO NOT TRUST THIS HUB: {error}. Nothing is pulled from it any more. Keep {home.folder / 'desk.db'} as evidence, write it out with stillwatch hub audit "
-        "export, and hold the signed heads against the other members' by another way than this hub",
+        "export, and hold the signed heads against the other members' by another way than this hub. Where it only went back to a backup: stillwatch hub accept-restore",
         codes.DISTRUST,
     )
 
@@ -234,6 +234,24 @@ def watch_command(
             time.sleep(every)
         except KeyboardInterrupt:
             stopped()
+
+
+@app.command("accept-restore")
+def accept_restore_command(
+    desk: DeskDir,
+    by: Annotated[str, typer.Option(help="Your name, as it stands in the ledger.")],
+    key: Annotated[Path, typer.Option(help="Your own key.")],
+) -> None:
+    """Go on with a hub that went back to a backup and says so, signed; ask its operator by another way first."""
+    home = opened(desk)
+    try:
+        done = accept_restore(home, connected(home), Hand(by, read_key(key)), time.time())
+    except LogError as error:
+        _distrust(home, error)
+    except (DeskError, ClientError, OSError) as error:
+        stop(str(error))
+    say(f"Accepted by {by}: the log went back from {done.seen} entries that were seen to {done.size}, and goes on from there.")
+    say(f"What was sent after that is lost there: stillwatch hub push --again --desk {desk}")
 
 
 @app.command("inbox")

@@ -189,14 +189,14 @@ def test_everything_is_logged_and_each_member_reads_its_own(exchange: Exchange) 
         mine = client(exchange, t, "a")
         mine.push([*a.signed(), {**a.signed()[0], "name": "x"}])
         assert list(mine.pull(None, mine.directory(), today=TODAY))
-        found = mine.watch(None, mine.directory(), a.key, 5)
-        note, head = found.note, found.head
         kinds = [e["entry"]["kind"] for e in mine.mine()]
         assert kinds == ["member-enrolled", "key-changed", "rights-changed", "person", "person", "contribution", "read"]
         for e in mine.mine():
             body = json.dumps(e["detail"])
             assert "token" not in body
             assert exchange.labs["b"].id not in body
+        found = mine.watch(None, mine.directory(), a.key, 5)
+        note, head = found.note, found.head
         refused = mine.mine()[5]["detail"]["refused"]
         assert refused[0][0] == a.release().id
         # An entry's detail is the one whose salted digest is in the tree.

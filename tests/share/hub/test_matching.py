@@ -23,7 +23,7 @@ from stillwatch.share.hub.tables import batches
 from stillwatch.share.tokens import seal
 from tests.share.hub.conftest import Exchange, Lab
 from tests.share.hub.matching import EPOCH, batch, garbage, public, push, released, send, signed, tag_of, tokens, told, withdraw
-from tests.share.hub.samples import TODAY
+from tests.share.hub.samples import TODAY, statements_of
 
 MATCHED = {"at_least": 3, "state": "matched", "released": False, "months": None}
 GONE = {**MATCHED, "state": "withdrawn"}
@@ -40,6 +40,7 @@ def more(exchange: Exchange, name: str, owner: str | None = None) -> Lab:
         lab = Lab(name, Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32)), f"token-{name}")
         exchange.db.enrol(c, name, owner=owner or name, role="security", token=lab.token, public=lab.key.public_key(), now=1)
         exchange.db.allow(c, name, exchange.collection, can_read=True, can_write=True, now=1)
+        exchange.db.state_persons(c, name, statements_of(lab.key), 1)
     return lab
 
 

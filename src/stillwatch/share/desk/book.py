@@ -47,10 +47,6 @@ _FIRST: Final = (
 KIND: Final = Kind("desk", 0x5357444B, (_FIRST,))
 
 
-#: The kind under which the tags that filled a batch up are kept, to be taken back with the others.
-PADDING: Final = "padding"
-
-
 class DeskError(ValueError):
     """The desk cannot be used as asked; the message names the file and says what to do."""
 
@@ -121,7 +117,7 @@ class Book:
     def state(self) -> dict[str, Any]:
         """What is remembered between commands; ``tags`` maps the tag of each trait that was sent to [campaign, kind, value]."""
         found = {r["name"]: json.loads(r["value"]) for r in self.read("SELECT name, value FROM state")}
-        tags = {r["tag"]: [r["campaign"], r["trait"], r["value"]] for r in self.read("SELECT * FROM tag WHERE trait <> ?", PADDING)}
+        tags = {r["tag"]: [r["campaign"], r["trait"], r["value"]] for r in self.read("SELECT * FROM tag")}
         return found | ({"tags": tags} if tags else {})
 
     def remember(self, values: Mapping[str, object]) -> None:

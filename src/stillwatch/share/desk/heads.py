@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from hashlib import sha256
 from typing import Any, Final
 
@@ -17,9 +17,8 @@ from cryptography.exceptions import InvalidSignature
 
 from stillwatch.share.desk.desk import Desk, DeskError, public_of
 from stillwatch.share.desk.people import Hand, enrolled, people, the_person, two
-from stillwatch.share.hub.client import Directory, HubClient, Watched
+from stillwatch.share.hub.client import HubClient
 from stillwatch.share.net.access import ClientError
-from stillwatch.share.tlog.log import SplitView
 
 #: How a hub answers that does not know the address.
 _UNKNOWN: Final = re.compile(": 40[45] ")
@@ -170,35 +169,3 @@ def _accepted(desk: Desk, entry: Mapping[str, Any], entries: Sequence[Mapping[st
             f"{desk.folder}: ledger entry {entry['n']}: a gap takes two persons who were enrolled before the newest entry that is still there"
         ) from None
     return list(said["lost"])
-
-
-def watch(desk: Desk, hub: HubClient, now: float, *, cosign: bool = True) -> tuple[Watched, Directory]:
-    """Hold the hub's log against what was seen before and against what other members cosigned; what cannot be true together stops this desk for good.
-
-    Returns:
-        The log as it was found, and the members under the log's key as it was pinned when the hub was joined.
-
-    Raises:
-        SplitView: the hub signed two logs; both signed heads are in the ledger then.
-        LogError: the log is not in order.
-    """
-    there = desk.book.entries("contradiction")
-    if there:
-        first, second = there[0]["detail"]["notes"]
-        raise SplitView(
-            f"{there[0]['detail']['why']} (found on {there[0]['at']}, both signed heads are in the ledger, entry {there[0]['n']})",
-            (first, second),
-        )
-    directory = hub.directory()
-    pinned = desk.book.recall("log")
-    if pinned is None:
-        desk.remember(log=directory.log)
-    else:
-        directory = replace(directory, log=str(pinned))
-    try:
-        found = hub.watch(desk.book.recall("seen"), directory, desk.key if cosign else None, int(now))
-    except SplitView as error:
-        desk.record("contradiction", {"why": str(error), "hub": hub.url, "notes": list(error.notes)}, now)
-        raise
-    desk.remember(seen=found.note)
-    return found, directory

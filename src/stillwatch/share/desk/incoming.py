@@ -16,8 +16,9 @@ import rfc8785
 from stillwatch import records
 from stillwatch.share import release as door
 from stillwatch.share.desk.desk import Desk, DeskError, Record
-from stillwatch.share.desk.heads import check_heads, watch
+from stillwatch.share.desk.heads import check_heads
 from stillwatch.share.desk.people import Hand, the_person, two
+from stillwatch.share.desk.witness import watch
 from stillwatch.share.hub.client import HubClient, Pulled
 from stillwatch.store.sqlite import DatabaseError
 from stillwatch.watch.case import CaseError, CaseFile

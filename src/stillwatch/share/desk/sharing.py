@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 
 from stillwatch import records
 from stillwatch.share import release as door
-from stillwatch.share.desk.book import PADDING, time_text
+from stillwatch.share.desk.book import time_text
 from stillwatch.share.desk.desk import Desk, DeskError, Outgoing, public_of
 from stillwatch.share.desk.heads import check_heads, log_head
 from stillwatch.share.desk.people import Hand, enrolled, introduce, people, statements, the_person
@@ -352,12 +352,13 @@ def _withdraw_traits(desk: Desk, hub: HubClient, campaign: str, now: float) -> N
     """What was sent for matching on account of a campaign goes with it, and its padding too, so that the hub cannot tell the two apart."""
     gone = [r["tag"] for r in desk.book.read("SELECT tag FROM tag WHERE campaign = ? ORDER BY tag", campaign)]
     if gone:
-        hub.withdraw(gone)
+        hub.withdraw(sorted([*gone, *(desk.book.recall("padding") or {}).get(campaign, ())]))
         with desk.book.write() as db:
-            rows = db.execute("DELETE FROM tag WHERE campaign = ? RETURNING trait", (campaign,)).fetchall()
-            if rows:  # else another process has put it down
-                detail = {"campaign": campaign, "tokens": sum(r["trait"] != PADDING for r in rows)}
-                desk.record("tokens-withdrawn", detail, now)
+            if db.execute(
+                "DELETE FROM tag WHERE campaign = ? RETURNING tag", (campaign,)
+            ).fetchall():  # else another process has put it down
+                desk.remember(padding={c: some for c, some in (desk.book.recall("padding") or {}).items() if c != campaign})
+                desk.record("tokens-withdrawn", {"campaign": campaign, "tokens": len(gone)}, now)
 
 
 def contribute(
@@ -382,7 +383,7 @@ def contribute(
     Raises:
         DeskError: a rule forbids it, the hub's quorum is below 2 or fell, or the log names another key of the key-holder.
     """
-    directory, epoch, out = hub.directory(), seal.epoch_of(day_of(now)), dict[str, int]()
+    directory, epoch, out = hub.directory(), seal.epoch_of(day_of(now)), {}
     threshold = _quorum(desk, directory.quorum, accept_quorum, now)
     send_batches(desk, hub, now)
     for trait, every in values.items():
@@ -390,27 +391,28 @@ def contribute(
             continue
         pins = dict(desk.book.recall("keys") or {})
         outputs, public = tokens_of(every, trait, epoch, holders, pins.get(f"{trait} {epoch}"))
-        desk.remember(keys=pins | {f"{trait} {epoch}": public})
         holder = seal.key_digest(public)
         if hub.holder_key(trait, epoch, desk.book.recall("log") or directory.log) not in (None, holder):
             raise DeskError(
                 f"{hub.url}: its log names another key of the key-holder for {trait} in {epoch} than this key-holder shows: nothing was sent; "
                 "compare keys with the other members"
             )
+        desk.remember(keys=pins | {f"{trait} {epoch}": public})
         for start in range(0, len(outputs), seal.LARGEST):
             some = [seal.seal(t, desk.member, threshold, context, trait, epoch) for t in outputs[start : start + seal.LARGEST]]
             fill = seal.padding(len(some))
-            tags = {t.tag: (context.campaign, trait, v) for t, v in zip(some, every[start : start + seal.LARGEST], strict=True)}
-            if context.campaign != seal.SUSPICION:
-                tags |= {t.tag: (context.campaign, PADDING, "") for t in fill}
-            with desk.book.write():
-                made = _tokens_release(desk, trait, epoch, [*some, *fill], accounts, len(some), now)
+            with desk.book.write():  # before anything leaves: what is sent can be taken back whatever breaks in between
+                made = _tokens_release(desk, trait, epoch, [*some, *fill], len(some), accounts, now)
                 if isinstance(made, door.Withheld):
                     _record_withheld(desk, made, f"{trait} tokens of {context.campaign}", now)
                 else:
-                    # Before anything leaves: what is sent can be taken back whatever breaks in between.
                     detail = {"campaign": context.campaign, "trait": trait, "epoch": epoch, "tokens": len(some), "release": made.id}
-                    desk.book.keep_tags(tags)
+                    part = every[start : start + seal.LARGEST]
+                    desk.book.keep_tags({t.tag: (context.campaign, trait, v) for t, v in zip(some, part, strict=True)})
+                    if context.campaign != seal.SUSPICION:
+                        padding = dict(desk.book.recall("padding") or {})
+                        padding[context.campaign] = [*padding.get(context.campaign, ()), *(t.tag for t in fill)]
+                        desk.remember(padding=padding)
                     desk.book.intend(made.id, seal.sign_batch(made, desk.key, holder, threshold), detail)
                     desk.record("tokens-sending", detail, now)
             if isinstance(made, door.Withheld):
@@ -424,28 +426,26 @@ def send_batches(desk: Desk, hub: HubClient, now: float) -> None:
     """Send the batches of traits that are meant to go, those of a run that was broken off too.
 
     Raises:
-        ClientError: the hub does not answer.
-        DeskError: it refuses one, which is given up.
+        ClientError: the hub does not answer, or refuses one, which is given up.
     """
     for release, body, detail in desk.book.intended():
-        became: tuple[str, Mapping[str, Any]] = ("tokens", detail)
+        refused: ClientError | None = None
         try:
             hub.send_tokens(body)
         except ClientError as error:
             if not _REFUSED.search(str(error)):
                 raise
-            became = ("tokens-refused", {**detail, "reason": str(error)})
+            refused = error
         with desk.book.write():
             if desk.book.done(release):  # else another process has put it down
-                desk.record(*became, now)
-        if became[0] != "tokens":
-            raise DeskError(str(became[1]["reason"]))
+                desk.record("tokens-refused" if refused else "tokens", {**detail, **({"reason": str(refused)} if refused else {})}, now)
+        if refused is not None:
+            raise refused
 
 
 def _quorum(desk: Desk, told: int, accepted: int | None, now: float) -> int:
     """The hub's quorum, if it may be used: never below 2, and never lower than it was seen before unless somebody accepts that."""
-    known = desk.book.recall("quorum")
-    before = told if known is None else int(known)
+    before = int(desk.state().get("quorum", told))
     if told < seal.LEAST_QUORUM:
         raise DeskError(
             f"the hub asks for a quorum of {told}: a share of it is the secret itself, so nothing is sent; at least {seal.LEAST_QUORUM}"
@@ -462,7 +462,7 @@ def _quorum(desk: Desk, told: int, accepted: int | None, now: float) -> int:
 
 
 def _tokens_release(
-    desk: Desk, trait: str, epoch: str, tokens: list[door.Token], accounts: int, size: int, now: float
+    desk: Desk, trait: str, epoch: str, tokens: list[door.Token], size: int, accounts: int, now: float
 ) -> door.Release | door.Withheld:
     today = day_of(now).isoformat()
     # What is meant to go counts: whether it arrived before a break nobody knows.

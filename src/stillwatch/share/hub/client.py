@@ -274,20 +274,16 @@ class HubClient:
             SplitView: history was rewritten, or another member was shown another one; holds both signed heads.
             LogError: the head is not signed by the log.
         """
-        origin, public = read_verifier(directory.log)
-        note = self._ask("GET", "/log/checkpoint/").text
-        head = tree.verify_note(note, origin, public)
-        tiles = tree.Tiles(lambda path: self._ask("GET", f"/log/{path}/").content, head.size)
-        if tree.root(head.size, tiles.get) != head.root:
-            raise tree.LogError("the tiles do not make the head that was signed")
+        others = [str(n) for n in self._ask("GET", "/log/cosigned/").json()["notes"]]
+        note, head, tiles = self.head(directory.log)  # after theirs, for the log grows
         if seen is not None:
-            old = tree.verify_note(seen, origin, public)
+            old = tree.verify_note(seen, *read_verifier(directory.log))
             try:
                 proof = [] if old.size in (0, head.size) or old.size > head.size else tree.consistency(old.size, head.size, tiles.get)
                 tree.verify_consistency(old.size, head.size, proof, old.root, head.root)
             except tree.LogError as error:
                 raise tree.SplitView(str(error), (seen, note)) from None
-        sizes = self._cosigned(directory, head, note, tiles)
+        sizes = _cosigned(directory, others, head, note, tiles)
         if key is not None:
             line = tree.cosign(head.text, wire.key_id(key.public_key()), key, now)
             self._ask("POST", "/log/checkpoint/", content=(note + line).encode(), headers={"Content-Type": "text/plain; charset=utf-8"})
@@ -296,20 +292,24 @@ class HubClient:
                 sizes[mine] = head.size
         return Watched(note, head, tree.majority(list(sizes.values()), len(directory.members)), len(sizes), len(directory.members))
 
-    def _cosigned(self, directory: Directory, head: tree.Checkpoint, note: str, tiles: tree.Tiles) -> dict[tuple[str, ...], int]:
-        """How far each member's cosignature reaches; one that signs another tree is a split view."""
-        origin, public = read_verifier(directory.log)
-        known = {k: p for k, (p, _) in directory.of.items()}
-        sizes: dict[tuple[str, ...], int] = {}
-        for told in self._ask("GET", "/log/cosigned/").json()["notes"]:
-            other = tree.verify_note(told, origin, public)
-            for who in tree.witnesses(told, known):
-                if other.size > head.size or tree.root(other.size, tiles.get) != other.root:
-                    shown = f"member {who} was shown a tree of {other.size} entries that is not this one: the hub shows its members different logs"
-                    raise tree.SplitView(shown, (told, note))
-                every = directory.of[who][1]
-                sizes[every] = max(sizes.get(every, 0), other.size)
-        return sizes
+    def head(self, log_key: str) -> tuple[str, tree.Checkpoint, tree.Tiles]:
+        """The newest head as it was signed, and its tree, which makes it.
+
+        Raises:
+            LogError: it is not signed by the log, or its tiles make another one.
+        """
+        origin, public = read_verifier(log_key)
+        note = self._ask("GET", "/log/checkpoint/").text
+        head = tree.verify_note(note, origin, public)
+        tiles = tree.Tiles(lambda path: self._ask("GET", f"/log/{path}/").content, head.size)
+        if tree.root(head.size, tiles.get) != head.root:
+            raise tree.LogError("the tiles do not make the head that was signed")
+        return note, head, tiles
+
+    def restored(self) -> list[dict[str, Any]]:
+        """The log's entries that say it went back to a backup, with the signed statement of each."""
+        told: list[dict[str, Any]] = self._ask("GET", "/log/restored/").json()["restored"]
+        return told
 
     def entry_of(self, number: int, size: int) -> bytes:
         """An entry of the log."""
@@ -373,6 +373,26 @@ class HubClient:
         """Answers of finished days to the member's own tags, after a number."""
         found: list[dict[str, Any]] = self._ask("GET", "/hub/answers/", params={"after": after}).json()["answers"]
         return found
+
+
+def _cosigned(
+    directory: Directory, notes: Sequence[str], head: tree.Checkpoint, note: str, tiles: tree.Tiles
+) -> dict[tuple[str, ...], int]:
+    """How far each member's cosignature reaches; one that signs another tree is a split view."""
+    origin, public = read_verifier(directory.log)
+    known = {k: p for k, (p, _) in directory.of.items()}
+    sizes: dict[tuple[str, ...], int] = {}
+    for told in notes:
+        other = tree.verify_note(told, origin, public)
+        for who in tree.witnesses(told, known):
+            if other.size > head.size or tree.root(other.size, tiles.get) != other.root:
+                shown = (
+                    f"member {who} was shown a tree of {other.size} entries that is not this one: the hub shows its members different logs"
+                )
+                raise tree.SplitView(shown, (told, note))
+            every = directory.of[who][1]
+            sizes[every] = max(sizes.get(every, 0), other.size)
+    return sizes
 
 
 def read_verifier(text: str) -> tuple[str, Ed25519PublicKey]:
