@@ -111,6 +111,13 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
+def test_tests_that_documents_name_are_there() -> None:
+    written = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests").rglob("test_*.py"))
+    for path in DOCS:
+        for name in set(re.findall(r"`(test_[a-z0-9_]+)`", path.read_text())):
+            assert f"def {name}(" in written, f"{path.name}: {name}"
+
+
 def test_room_contracts_hold() -> None:
     tool = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
     if tool is None:

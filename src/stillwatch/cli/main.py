@@ -51,6 +51,11 @@ RELEASE: Final = {
     ),
     "key": Entry(_RELEASE, "Print the lab's public key, which the hub's operator needs to enrol it.", "share"),
     "prepare": Entry(_RELEASE, "Show the exact bytes that would leave beside what stays; or why nothing may.", "share"),
+    "import": Entry(
+        _RELEASE,
+        "Prepare a release of a campaign of ours with the networks and the marking of a bundle; everything else of it stays.",
+        "share",
+    ),
     "approve": Entry(
         _RELEASE, "Sign what was prepared, as a named person with the role; the signature travels with the document.", "share"
     ),

@@ -20,6 +20,7 @@ from stillwatch.cli.options import Json
 from stillwatch.share import release as door
 from stillwatch.share.desk import people as enrolment
 from stillwatch.share.desk import sharing
+from stillwatch.share.desk.analyst import read_bundle
 from stillwatch.share.desk.desk import DeskError, make_desk, read_key, write_private
 from stillwatch.share.desk.heads import own_up
 from stillwatch.share.desk.incoming import partners_campaign
@@ -152,16 +153,61 @@ def prepare_command(
     key: CounselKey = None,
 ) -> None:
     """Show the exact bytes that would leave beside what stays; or why nothing may."""
+    named = [_network(n) for n in network or ()]
+    _prepare(desk, found, campaign, named, ground, tlp, valid_days, access_path, target, counsel, key)
+
+
+@app.command("import")
+def import_command(
+    bundle: Annotated[Path, typer.Argument(help="An analyst's STIX 2.1 bundle, as OpenCTI or MISP export one.")],
+    campaign: Annotated[str, typer.Argument(help="The campaign found here that it is about: its id, or the beginning of it.")],
+    desk: DeskDir,
+    found: Found,
+    ground: Annotated[
+        list[str] | None, typer.Option(help="A ground beyond terms of service; besides those that the evidence shows.")
+    ] = None,
+    access_path: Annotated[str, typer.Option(help="api, cloud-marketplace, aggregator, reseller or unknown.")] = "unknown",
+    target: Annotated[str | None, typer.Option(help="What capability it is after; else guessed from the techniques.")] = None,
+    valid_days: Annotated[int | None, typer.Option(help="Days until it expires, at most 180.")] = None,
+    counsel: Annotated[str | None, typer.Option(help="Counsel's name, to release what rule R01 holds back.")] = None,
+    key: CounselKey = None,
+) -> None:
+    """Prepare a release of a campaign of ours with the networks and the marking of a bundle; everything else of it stays."""
+    try:
+        brought = read_bundle(bundle, datetime.now(UTC).date())
+    except (DeskError, OSError) as error:
+        stop(str(error))
+    table = Table(title=f"{bundle}: {len(brought.networks)} networks go through the door; what stays of it")
+    table.add_column("class")
+    table.add_column("objects", justify="right")
+    for what, n in brought.stays:
+        row(table, what, str(n))
+    Console().print(table)
+    named = [{"kind": kind, "value": value} for kind, value in brought.networks]
+    _prepare(desk, found, campaign, named, ground, brought.tlp or None, valid_days, access_path, target, counsel, key)
+
+
+def _prepare(
+    desk: Path,
+    found: Path,
+    campaign: str,
+    named: list[dict[str, str]],
+    ground: list[str] | None,
+    tlp: str | None,
+    valid_days: int | None,
+    access_path: str,
+    target: str | None,
+    counsel: str | None,
+    key: Path | None,
+) -> None:
     home = opened(desk)
     try:
         subject = found_campaign(found, campaign)
         releasing = hand(counsel, key, "--counsel")
-        grounds = _typed(sorted({*door.grounds_of(subject), *(ground or ())}), tuple[door.Ground, ...], "--ground")
-        networks = _typed([_network(n) for n in network or ()], tuple[door.Network, ...], "--network")
         draft = door.Draft(
             subject,
-            grounds=grounds,
-            networks=networks,
+            grounds=_typed(sorted({*door.grounds_of(subject), *(ground or ())}), tuple[door.Ground, ...], "--ground"),
+            networks=_typed(named, tuple[door.Network, ...], "--network"),
             tlp=_typed(tlp, door.Tlp | None, "--tlp"),
             valid_days=valid_days,
         )

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,7 +30,7 @@ from stillwatch.share.hub.tables import metadata, objects
 from stillwatch.share.hub.taxii import MEDIA
 from stillwatch.share.wire import stix as wire
 from stillwatch.share.wire import vocabulary
-from tests.share.hub.samples import campaign_release
+from tests.share.hub.samples import campaign_release, sealed, statements_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -176,6 +177,7 @@ def test_killed_under_load_nothing_that_was_acknowledged_is_lost(url: str, tmp_p
         collection = db.ensure_collection(c, "signals", "Signals", 1)
         db.enrol(c, "a", owner="a", role="security", token="t", public=key.public_key(), now=1)
         db.allow(c, "a", collection, can_read=True, can_write=True, now=1)
+        db.state_persons(c, "a", statements_of(key), 1)
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -201,7 +203,8 @@ def test_killed_under_load_nothing_that_was_acknowledged_is_lost(url: str, tmp_p
 
     def post() -> None:
         while not stop.is_set():
-            signed = [wire.sign(wire.objects(campaign_release(member, next(number), networks=0))[0], key) for _ in range(3)]
+            made = [campaign_release(member, next(number), networks=0, today=datetime.now(UTC).date()) for _ in range(3)]
+            signed = sealed([wire.objects(r)[0] for r in made], key)
             try:
                 answer = httpx2.post(
                     f"http://127.0.0.1:{port}/api/collections/signals/objects/",

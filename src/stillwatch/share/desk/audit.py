@@ -248,7 +248,11 @@ def of_hub(db: Database, c: Connection) -> Pack:
         ("Contributions", ("at", "member", "collection", "stored", "refused"), shown),
         ("What was refused", ("at", "member", "object", "reason"), refusals),
         ("Answers at quorum", ("at", "trait", "epoch", "at_least", "tags"), answered),
-        ("Members, keys and rights", ("number", "at", "kind", "member", "key", "role", "owner", "collection"), changes),
+        (
+            "Members, persons, keys and rights",
+            ("number", "at", "kind", "member", "person", "act", "key", "role", "owner", "collection"),
+            changes,
+        ),
     ]
     files = {
         "log.jsonl": _lines(rows),
@@ -269,7 +273,12 @@ def _matched(detail: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     return [(trait, epoch, n) for (trait, epoch), n in sorted(Counter((t[0], t[1]) for t in detail["tags"]).items())]
 
 
-_CHANGES = frozenset({"member-enrolled", "member-revoked", "key-changed", "token-changed", "rights-changed"})
+_CHANGES = frozenset(
+    {
+        *("member-enrolled", "member-revoked", "member-reinstated", "key-changed", "token-changed", "rights-changed", "person"),
+        *("key-holder-key", "restored"),
+    }
+)
 
 
 def write(pack: Pack, out: Path) -> None:

@@ -82,8 +82,10 @@ def take_in(
     for kind in room if new else ():
         room[kind] -= db.released(c, collection, member.name, kind, now - MONTH if kind == "campaign" else 0)
     asked = set(new)
-    waves = [n for n in new if given[n].type == "campaign"], [n for n in range(len(given)) if n not in asked or given[n].type != "campaign"]
-    for wave in waves:
+    first = [n for n in new if given[n].type == "campaign"]
+    rest = [n for n in range(len(given)) if n not in set(first)]
+    for wave in (first, rest):
+        wave.sort(key=lambda n: (given[n].id, given[n].at))  # the order in which somebody sends is nobody's word
         for n in wave:
             got = given[n].got
             if got is None or n not in asked:

@@ -215,7 +215,7 @@ class Database:
         size = self.log_size(c)
         salt, body = os.urandom(16), rfc8785.dumps(dict(detail))
         entry = rfc8785.dumps({**(told or {}), "at": now // 1_000_000, "detail": sha256(salt + body).hexdigest(), "kind": kind})
-        c.execute(log.insert().values(number=size, entry=entry, salt=salt, detail=body))
+        c.execute(log.insert().values(number=size, entry=entry, salt=salt, detail=body, member=detail.get("member")))
         made = tree.appended(size, tree.leaf_hash(entry), lambda level, number: self.node(c, level, number))
         c.execute(nodes.insert(), [{"level": level, "number": number, "hash": h} for level, number, h in made])
         return size
@@ -241,6 +241,11 @@ class Database:
         """Rows number, entry, salt, detail."""
         query = sa.select(log.c.number, log.c.entry, log.c.salt, log.c.detail).where(log.c.number >= begin, log.c.number < end)
         return list(c.execute(query.order_by(log.c.number)))
+
+    def entries_of(self, c: Connection, member: str, after: int, most: int) -> list[Any]:
+        """A member's own entries after a number, as ``entries``."""
+        query = sa.select(log.c.number, log.c.entry, log.c.salt, log.c.detail).where(log.c.member == member, log.c.number > after)
+        return list(c.execute(query.order_by(log.c.number).limit(most)))
 
     def checkpoint(self, c: Connection) -> tuple[int, bytes]:
         """(size, root)."""

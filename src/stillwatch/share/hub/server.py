@@ -615,15 +615,8 @@ class Hub:
             raise Refused(400, "Bad parameter", "after must be a whole number.")
 
         def work(c: sa.Connection) -> list[dict[str, object]]:
-            begin, size = int(after) + 1, self.db.log_size(c)
-            out: list[dict[str, object]] = []
-            while begin < size and len(out) < 1000:
-                for r in self.db.entries(c, begin, begin + 1000):
-                    detail = json.loads(r.detail)
-                    if detail.get("member") == member.name:
-                        out.append({"number": r.number, "entry": json.loads(r.entry), "salt": r.salt.hex(), "detail": detail})
-                begin += 1000
-            return out[:1000]
+            rows = self.db.entries_of(c, member.name, int(after), 1000)
+            return [{"number": r.number, "entry": json.loads(r.entry), "salt": r.salt.hex(), "detail": json.loads(r.detail)} for r in rows]
 
         return _json({"entries": await self._read(work)}, _JSON)
 

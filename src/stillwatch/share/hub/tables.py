@@ -107,6 +107,8 @@ log: Final = Table(
     Column("entry", LargeBinary, nullable=False),
     Column("salt", LargeBinary, nullable=False),
     Column("detail", LargeBinary, nullable=False),
+    Column("member", String),  # whose entry it is, so that each finds its own without reading all
+    Index("log_member", "member", "number"),
 )
 nodes: Final = Table(
     "nodes",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -27,6 +29,13 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
     )
+    op.add_column("log", sa.Column("member", sa.String))
+    op.create_index("log_member", "log", ["member", "number"])
+    log = sa.table("log", sa.column("number"), sa.column("detail"), sa.column("member"))
+    c = op.get_bind()
+    whose = [{"n": r.number, "who": json.loads(r.detail).get("member")} for r in c.execute(sa.select(log.c.number, log.c.detail))]
+    if mine := [w for w in whose if isinstance(w["who"], str)]:
+        c.execute(log.update().where(log.c.number == sa.bindparam("n")).values(member=sa.bindparam("who")), mine)
     op.execute(
         "INSERT INTO ids (collection, id, member, at, ended, number) "
         "SELECT collection, id, MIN(member), MAX(at), '', 0 FROM objects GROUP BY collection, id"
