@@ -353,7 +353,7 @@ def timing(pairs: int = 10_000) -> None:
         matching = Matching(db, quorum=3, a_day=10**12, every=86_400, registry=CollectorRegistry(), now=now)
 
         with db.read() as c:
-            members = {name: m for name in keys if (m := db.member(c, name)) is not None}
+            members = {name: m for name in keys if (m := db.member(c, name, int(start * 1e6))) is not None}
 
         def post(name: str, body: Any) -> float:
             member = members[name]

@@ -49,7 +49,7 @@ class World:
         self.now += 1_000_000
         lab, today = LABS[name], datetime.fromtimestamp(self.now / 1e6, UTC).date()
         with self.db.read() as c:
-            member = self.db.member(c, lab.token)
+            member = self.db.member(c, lab.token, int(NOW * 1e6))
         assert member is not None
         try:
             if what == "withdraw":
@@ -75,7 +75,7 @@ class World:
 
     def told(self, name: str) -> list[Any]:
         with self.db.read() as c:
-            member = self.db.member(c, LABS[name].token)
+            member = self.db.member(c, LABS[name].token, int(NOW * 1e6))
             assert member is not None
             return self.matching.answers(c, member, 0)
 
@@ -90,7 +90,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, lab in LABS.items():
             db.enrol(c, name, owner=OWNERS[name], role="security", token=lab.token, public=lab.key.public_key(), now=1)
             db.allow(c, name, ident, can_read=True, can_write=True, now=1)
-            member = db.member(c, lab.token)
+            member = db.member(c, lab.token, int(NOW * 1e6))
             assert member is not None
             (o,) = (o for o in lab.signed() if o["type"] == "campaign")
             incoming = Incoming(o["id"], "campaign", o["modified"], micros(o["modified"]), "", "2027-02-01", rfc8785.dumps(o))
