@@ -101,6 +101,10 @@ def ours(folder: Path) -> tuple[Served, str, Any]:
         "3",
         "--rate",
         "1e9",
+        "--campaigns",
+        "1000000",
+        "--networks",
+        "10000000",
         "--key",
         str(folder / "k"),
     ]

@@ -16,6 +16,7 @@ from stillwatch.cli.console import say, stop
 from stillwatch.cli.serving import CONNECTIONS, PER_ADDRESS, hand_over, log_as_json, serve
 from stillwatch.share.desk.desk import DeskError, public_of, read_key, write_private
 from stillwatch.share.hub import operate
+from stillwatch.share.hub.contribution import MOST_CAMPAIGNS, MOST_NETWORKS, Caps
 from stillwatch.share.hub.database import DAY, Database, HubError, open_database
 from stillwatch.share.hub.server import Hub, Limits
 from stillwatch.share.net.access import new_token
@@ -90,6 +91,8 @@ def serve_command(
     certificate: Annotated[Path | None, typer.Option(help="TLS certificate chain (PEM).")] = None,
     certificate_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
     client_ca: Annotated[Path | None, typer.Option(help="Ask members for certificates of this authority (mutual TLS).")] = None,
+    campaigns: Annotated[int, typer.Option(min=1, help="Campaigns that a member may release in thirty days.")] = MOST_CAMPAIGNS,
+    networks: Annotated[int, typer.Option(min=1, help="Networks that all live campaigns of a member may name.")] = MOST_NETWORKS,
     behind_proxy: BehindProxy = None,
     url: Annotated[str | None, typer.Option(help="The hub's address as members write it. Default: what a request was sent to.")] = None,
     connections: Annotated[int, typer.Option(min=8, help="Connections open at a time.")] = CONNECTIONS,
@@ -104,7 +107,8 @@ def serve_command(
     if not key.exists():
         write_private(key, Ed25519PrivateKey.generate().private_bytes_raw())
     signing, database = signing_key(key), database_at(db)
-    limits = Limits(body=max_body, requests=rate, burst=10 * rate, quorum=quorum, answer_every=answer_every)
+    caps = Caps(networks, campaigns)
+    limits = Limits(body=max_body, requests=rate, burst=10 * rate, caps=caps, quorum=quorum, answer_every=answer_every)
     try:
         app = Hub(database, origin=origin, key=signing, limits=limits, url=url).app()
         serve(app, host, port, certificate, certificate_key, client_ca, behind_proxy, connections, per_address)

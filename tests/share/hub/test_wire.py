@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
+import rfc8785
 import stix2
 import stix2validator
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -126,6 +128,27 @@ def test_another_key_is_not_enough() -> None:
         wire.examine(wire.sign(o, other), PUBLIC)
     with pytest.raises(wire.WireError, match="signature"):
         wire.examine(o, PUBLIC)
+
+
+def test_the_quick_canonical_form_is_the_slow_one() -> None:
+    for o in [*everything(), *map(dict, vocabulary.constants().values())]:
+        assert wire.canonical_of(o) == rfc8785.dumps(o)
+
+
+@given(
+    st.recursive(
+        st.integers(-(2**53) + 1, 2**53 - 1) | st.booleans() | st.none() | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+        max_leaves=12,
+    )
+)
+def test_the_quick_canonical_form_of_anything_without_fractions_is_the_slow_one(value: Any) -> None:
+    o = {"x": value}
+    try:
+        slow = rfc8785.dumps(o)
+    except (rfc8785.CanonicalizationError, UnicodeError):
+        return
+    assert wire.canonical_of(o) == slow
 
 
 def test_a_retraction_is_its_producer_s_own() -> None:

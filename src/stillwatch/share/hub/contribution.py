@@ -12,7 +12,6 @@ from datetime import date
 from hashlib import sha256
 from typing import Any, Final
 
-import rfc8785
 from sqlalchemy.engine import Connection
 
 from stillwatch.share.hub import taxii
@@ -66,7 +65,7 @@ def examine(o: Any, member: Member, today: date) -> Incoming:
     got = wire.examine(o, public, member.all_keys)
     if got.valid_until < today.isoformat():
         raise wire.WireError("it has expired")
-    return Incoming(got.id, got.type, got.version, taxii.micros(got.version), got.about, got.valid_until, rfc8785.dumps(o), got)
+    return Incoming(got.id, got.type, got.version, taxii.micros(got.version), got.about, got.valid_until, wire.canonical_of(o), got)
 
 
 def take_in(

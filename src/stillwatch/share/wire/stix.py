@@ -53,6 +53,7 @@ from stillwatch.share.wire.vocabulary import (
 
 #: Creation time of all sightings and opinions: a member has one of each for a campaign, and what is said later is a version of it.
 ANSWERED: Final = "2026-01-01T00:00:00.000Z"
+_KEY: Final = re.compile("[0-9a-f]{16}")
 _HEX: Final = re.compile("[0-9a-f]{128}")
 
 
@@ -362,10 +363,15 @@ def _approvals(o: Object, needed: Sequence[tuple[str, str]]) -> tuple[Approval, 
     if given is None:
         return ()
     told = tuple(Approval(a["digest"], a["role"], a["key"], a["value"]) for a in given["approvals"])
-    if given != {
-        "extension_type": "property-extension",
-        "approvals": [{"digest": a.digest, "role": a.role, "key": a.key, "value": a.value} for a in told],
-    } or [(a.digest, a.role) for a in told] != sorted(needed):
+    if (
+        given
+        != {
+            "extension_type": "property-extension",
+            "approvals": [{"digest": a.digest, "role": a.role, "key": a.key, "value": a.value} for a in told],
+        }
+        or [(a.digest, a.role) for a in told] != sorted(needed)
+        or not all(_KEY.fullmatch(a.key) and _HEX.fullmatch(a.value) for a in told)
+    ):
         raise WireError(
             f"extensions.{APPROVAL}: it must hold an approval for each document and role that is needed, sorted, and nothing else"
         )
@@ -467,8 +473,8 @@ def examine(o: Object, public: Ed25519PublicKey | None = None, same: Collection[
     """
     try:
         bare = unsigned(o)
-        canonical = rfc8785.dumps(bare)
-        received = _examine(bare, canonical)
+        received = _examine(bare)
+        canonical = canonical_of(bare)
     except WireError:
         raise
     except DocumentError as error:
@@ -486,7 +492,15 @@ def examine(o: Object, public: Ed25519PublicKey | None = None, same: Collection[
     return received
 
 
-def _examine(o: Object, canonical: bytes) -> Received:
+def canonical_of(o: Object) -> bytes:
+    """RFC 8785 of an object that was made here, or is equal to one: plain ASCII, whole numbers and true alone, for which Python's own JSON, which is many
+    times quicker, writes the same.
+    """
+    told = json.dumps(o, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return told.encode() if told.isascii() and "\\" not in told and "\x7f" not in told else rfc8785.dumps(o)
+
+
+def _examine(o: Object) -> Received:
     kind, ident, extension = o["type"], o["id"], dict(o["extensions"][RELEASE])
     whole, o = o, o | {"extensions": {k: v for k, v in o["extensions"].items() if k != APPROVAL}}
     if kind == "identity":
@@ -516,9 +530,7 @@ def _examine(o: Object, canonical: bytes) -> Received:
         f = _Frame(about, by, tlp, str(o["created"])[:10], until, revoked)
         expected = _derived(f, o)
     given = _approvals(whole, _needed(release, retraction))
-    if given:
-        canonical = rfc8785.dumps(o)
-    if kind != expected["type"] or canonical != rfc8785.dumps(expected):
+    if kind != expected["type"] or canonical_of(o) != canonical_of(expected):
         names = sorted(k for k in {*o, *expected} if o.get(k) != expected.get(k)) or ["types of values"]
         raise WireError(f"{', '.join(names)[:200]}: not what a {str(kind)[:40]} of this profile says")
     return Received(ident, kind, o["modified"], about, by, tlp, until, bool(o.get("revoked")), release, retraction, given)
