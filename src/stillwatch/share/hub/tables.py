@@ -70,6 +70,7 @@ objects: Final = Table(
     UniqueConstraint("collection", "id", "at"),
     Index("objects_pages", "collection", "is_last", "seq"),
     Index("objects_expiry", "expires"),
+    Index("objects_member", "collection", "member", "type", "added"),  # how much a member has said
     sqlite_autoincrement=True,  # a number is never given twice, also after a deletion
 )
 #: Every id that was ever stored: whose it is and what became of it, also where no version is left.

@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
     )
+    op.create_index("objects_member", "objects", ["collection", "member", "type", "added"])
     op.add_column("log", sa.Column("member", sa.String))
     op.create_index("log_member", "log", ["member", "number"])
     log = sa.table("log", sa.column("number"), sa.column("detail"), sa.column("member"))
