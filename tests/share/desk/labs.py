@@ -154,9 +154,9 @@ class PretendHub:
         return Directory("hub.example/log+0+", 2, {})
 
     def watch(self, seen: str | None, directory: Directory, key: Any, now: int) -> Watched:
-        return Watched("a note", Checkpoint(directory.log, 1, b"", ""), 1, 1, 1)
+        return Watched("hub.example/log\n1\n" + "A" * 43 + "=\n\n", Checkpoint(directory.log, 1, b"", ""), 1, 1, 1)
 
-    def ended(self, after: int) -> list[tuple[str, int]]:
+    def ended(self, after: int, log_key: str) -> list[tuple[str, int, str]]:
         return []
 
     def mine(self, after: int = -1) -> list[Any]:

@@ -93,7 +93,7 @@ def test_an_older_database_is_brought_up_to_date_and_keeps_what_it_has(url: str)
             c.exec_driver_sql(f"{made} ('c', 'campaign--1', 'campaign', 'v', 7, 1, 'lab', '', '2099-01-01', 'd', true, true, {text})")
             if version >= "0003":
                 c.exec_driver_sql(
-                    "INSERT INTO ids (collection, id, member, at, ended, number) VALUES ('c', 'campaign--1', 'lab', 7, '', 0)"
+                    "INSERT INTO ids (collection, id, member, at, ended, number, since, networks) VALUES ('c', 'campaign--1', 'lab', 7, '', 0, 1, 0)"
                 )
         again = Database(open_database(url))
         with again.read() as c:

@@ -78,12 +78,12 @@ def pull(desk: Desk, hub: HubClient, now: float) -> News:
                 break
             all_of_it.add(page)
             at = checkpoint
-    gone = hub.ended(-1 if (last := desk.book.recall("ended")) is None else last)
+    gone = hub.ended(-1 if (last := desk.book.recall("ended")) is None else last, directory.log)
     with desk.book.write():
         page = _Page(expired=_expire(desk, now), deleted=_delete(desk, gone))
         _conclude(desk, page, now)
         if gone:
-            desk.remember(ended=max(number for _, number in gone))
+            desk.remember(ended=max(number for _, number, _ in gone))
     all_of_it.add(page)
     p = all_of_it
     return News(p.new, tuple(p.retracted), tuple(p.expired), tuple(p.deleted), tuple(p.answered), tuple(p.reopened), tuple(p.refused))
@@ -97,13 +97,13 @@ def _known(desk: Desk, campaign: str) -> dict[str, Any] | None:
     return next((o for o in json.loads(own.bundle)["objects"] if o["id"] == campaign), None) if own is not None else None
 
 
-def _delete(desk: Desk, gone: Iterable[tuple[str, int]]) -> list[str]:
-    """What partners deleted without taking it back lapses here too."""
+def _delete(desk: Desk, gone: Sequence[tuple[str, int, str]]) -> list[str]:
+    """What partners deleted without taking it back lapses here too: the very object that the log names, and what belongs to it."""
     with desk.book.write() as db:
-        rows = [
-            db.execute("UPDATE inbox SET state = 'deleted' WHERE id = ? AND state = 'live' RETURNING id, type", (i,)).fetchone()
-            for i, _ in gone
-        ]
+        there = "UPDATE inbox SET state = 'deleted' WHERE id = ? AND state = 'live' AND (id = ? OR about = ?) RETURNING id, type"
+        rows = [db.execute(there, (i, named, named)).fetchone() for i, _, named in gone]
+        if gone:  # another pull may still be bringing in what it fetched before
+            desk.remember(deleted=sorted({*(desk.book.recall("deleted") or ()), *(named for _, _, named in gone)}))
     return sorted(r["id"] for r in rows if r is not None and r["type"] == "campaign")
 
 
@@ -126,6 +126,8 @@ def _take_page(
 def _take_in(desk: Desk, p: Pulled, page: _Page) -> str:
     """Take in one object; why it is not believed, "" where it is or was taken in before."""
     r, known = p.received, desk.book.received(p.received.id)
+    if known is None and {r.id, r.about} & set(desk.book.recall("deleted") or ()):
+        return "its campaign was deleted"
     if known is not None:
         if known.owner not in p.owner:
             return "it is another partner's"

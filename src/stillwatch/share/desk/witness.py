@@ -65,8 +65,12 @@ def _pinned(desk: Desk, hub: HubClient) -> Directory:
 
 
 def _keep(desk: Desk, note: str) -> None:
-    heads = [n for n in desk.book.recall("heads") or [] if n != note]
-    desk.remember(seen=note, heads=[*heads, note][-KEPT:])
+    with desk.book.write():
+        seen = desk.book.recall("seen")
+        if seen is not None and tree.read_checkpoint(seen).size > tree.read_checkpoint(note).size:
+            return  # another pull, which began later, was quicker
+        heads = [n for n in desk.book.recall("heads") or [] if n != note]
+        desk.remember(seen=note, heads=[*heads, note][-KEPT:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,11 @@ def accept_restore(desk: Desk, hub: HubClient, by: Hand, now: float) -> Restored
     had = tree.verify_note(seen, origin, public)
     note, head, tiles = hub.head(directory.log)
     why = "it has signed none"
+    used = [e["detail"]["restored"] for e in desk.book.entries("restore-accepted")]
     for told in hub.restored():
+        if told in used:
+            why = "it was accepted before, for another disaster"
+            continue
         try:
             size = _holds(told, origin, public, had, head, tiles)
             _fits(desk, size, origin, public, tiles)
@@ -106,8 +114,8 @@ def accept_restore(desk: Desk, hub: HubClient, by: Hand, now: float) -> Restored
         detail = {"by": by.name, "public_key": by.public, "signature": signature, "size": size, "seen": had.size, **statement}
         with desk.book.write():
             desk.record("restore-accepted", detail, now)
-            _keep(desk, note)
-            desk.remember(heads=[note], checkpoint=None)  # everything is asked for again: what was lost may come anew
+            # Everything is asked for again: what was lost may come anew, under other numbers.
+            desk.remember(seen=note, heads=[note], checkpoint=None, ended=None, heads_seen=None)
         return Restored(size, had.size, str(told["detail"]["at"]), dict(told["detail"]))
     raise DeskError(f"{hub.url}: no statement of its that it went back to a backup holds here ({why}); do not go on with it")
 

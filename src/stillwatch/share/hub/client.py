@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from hashlib import sha256
 from typing import Any, Final
 
@@ -142,9 +143,9 @@ class HubClient:
             try:
                 # Somebody who was removed approved what he approved: to a reader he stays what he was.
                 everybody = persons.fold(member.get("persons", ()), {k: of[k][0] for k in every})
-            except wire.WireError as error:
-                raise ClientError(f"{self.url}: the hub shows persons whom the member {every[:1]} did not enrol: {error}") from None
-            people |= {key: {k: s.person for k, s in everybody.items()} for key in every}
+            except wire.WireError:
+                everybody = {}  # nobody's word holds for this member; the others' does
+            people |= {key: {k: s.past for k, s in everybody.items()} for key in every}
         return Directory(str(told["log"]), int(told["quorum"]), of, people)
 
     def state_persons(self, statements: Sequence[Mapping[str, Any]]) -> int:
@@ -155,23 +156,28 @@ class HubClient:
         """Have the hub log the head of the member's ledger."""
         self._ask("POST", "/hub/ledger/", json={"n": n, "head": head})
 
-    def ended(self, after: int) -> list[tuple[str, int]]:
-        """(id, entry of the log) of what owners deleted without revoking it; the log's entry must name the id.
+    def ended(self, after: int, log_key: str) -> list[tuple[str, int, str]]:
+        """What owners deleted without revoking it: (id, entry of the log, the id that the entry names).  With a campaign goes what belongs to it.
 
         Raises:
-            LogError: it does not.
+            LogError: the log has no such entry.
         """
-        out: list[tuple[str, int]] = []
+        out: list[tuple[str, int, str]] = []
+        bundles: dict[int, list[bytes]] = {}
         while rows := self._ask("GET", "/hub/ended/", params={"after": after}).json()["ended"]:
-            size = tree.read_checkpoint(self._ask("GET", "/log/checkpoint/").text).size
-            shown: dict[int, dict[str, Any]] = {}
+            _, head, tiles = self.head(log_key)
             for r in rows:
                 ident, number = str(r["id"]), int(r["number"])
-                if number not in shown:
-                    shown[number] = json.loads(self.entry_of(number, size))
-                if shown[number].get("kind") != "deletion":
+                if not after < number < head.size:
+                    raise tree.LogError(f"the hub says that {ident} was deleted with entry {number}, which its log does not have")
+                tile = number // tree.TILE
+                if tile not in bundles or len(bundles[tile]) <= number % tree.TILE:
+                    bundles[tile] = self._bundle(tile, head.size)
+                entry = bundles[tile][number % tree.TILE]
+                shown = json.loads(entry)
+                if shown.get("kind") != "deletion" or tiles.get(0, number) != tree.leaf_hash(entry):
                     raise tree.LogError(f"the hub says that {ident} was deleted, and entry {number} of its log does not")
-                out.append((ident, number))
+                out.append((ident, number, str(shown.get("id"))))
             after = int(rows[-1]["number"])
         return out
 
@@ -209,17 +215,24 @@ class HubClient:
             query |= {"next": following} if following else {}
             answer = self._ask("GET", f"/api/collections/{self.collection}/objects/", params=query)
             told = answer.json()
-            good, bad = [], []
+            good, bad, fresh = [], [], False
             for o in told.get("objects", ()):
                 try:
-                    found = self._check(o, directory, today, campaigns, known)
+                    try:
+                        found = self._check(o, directory, today, campaigns, known)
+                    except wire.WireError:
+                        # Somebody may have been enrolled since the pull began; what is refused now is not shown again.
+                        if fresh:
+                            raise
+                        directory, fresh = replace(self.directory(), log=directory.log), True
+                        found = self._check(o, directory, today, campaigns, known)
                 except wire.WireError as error:
                     bad.append((str(o.get("id", "none"))[:200], str(error)))
                     continue
                 if found is not None:
                     good.append(found)
             if told.get("objects"):
-                yield answer.headers["x-taxii-date-added-last"], good, bad
+                yield _checkpoint(answer.headers.get("x-taxii-date-added-last"), added_after, today), good, bad
             following = told.get("next")
             if not told.get("more"):
                 return
@@ -245,18 +258,23 @@ class HubClient:
         public, every = directory.of[signer]
         got = wire.examine(o, public, every)
         wire.check_approvals(got, directory.persons.get(signer, {}))
-        for release in (got.release, got.retraction):
-            for r in undocumented(release.document, today) if release is not None else ():
+        tomorrow = today + timedelta(days=1)  # no two clocks turn at once
+        for r in undocumented(got.release.document, tomorrow) if got.release is not None else ():
+            if r.rule != "R08" or got.retraction is None:  # what takes a campaign back holds as long as anybody may have it
                 raise wire.WireError(f"{r.rule}: {r.reason}")
+        if got.retraction is not None and got.retraction.document.stamp.day > tomorrow.isoformat():
+            raise wire.WireError("R08: the retraction is of a day to come")
         if got.type == "campaign":
             campaigns[got.id] = got
-        elif got.release is None:
+        else:
             if got.about not in campaigns and (told := known(got.about)) is not None:
                 campaigns[got.about] = wire.examine(dict(told))
             about = campaigns.get(got.about)
             if about is None:
                 raise wire.WireError("it belongs to a campaign that is not here")
-            if about.by not in every or not wire.stands_in(got, about):
+            if got.release is not None and about.by in every:
+                raise wire.WireError("it is a word on its owner's own campaign")
+            if got.release is None and (about.by not in every or not wire.stands_in(got, about)):
                 raise wire.WireError("it does not stand in the document of its campaign")
         return Pulled(got, o, every)
 
@@ -313,10 +331,11 @@ class HubClient:
 
     def entry_of(self, number: int, size: int) -> bytes:
         """An entry of the log."""
-        first = number - number % tree.TILE
-        width = min(tree.TILE, size - first)
-        data = self._ask("GET", f"/log/{tree.tile_path('entries', number // tree.TILE, width)}/").content
-        return tree.unbundle(data)[number % tree.TILE]
+        return self._bundle(number // tree.TILE, size)[number % tree.TILE]
+
+    def _bundle(self, tile: int, size: int) -> list[bytes]:
+        width = min(tree.TILE, size - tile * tree.TILE)
+        return tree.unbundle(self._ask("GET", f"/log/{tree.tile_path('entries', tile, width)}/").content)
 
     def mine(self, after: int = -1) -> list[dict[str, Any]]:
         """The member's own entries in full."""
@@ -393,6 +412,14 @@ def _cosigned(
             every = directory.of[who][1]
             sizes[every] = max(sizes.get(every, 0), other.size)
     return sizes
+
+
+def _checkpoint(told: str | None, before: str | None, today: date) -> str:
+    """The time to go on from, which the hub must not put into the future."""
+    latest = (today + timedelta(days=2)).isoformat()
+    if told is None or not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", told) or not (before or "") <= told < latest:
+        raise ClientError(f"the hub gave no time of its last object, or one before what was pulled or of days to come: {str(told)[:40]}")
+    return told
 
 
 def read_verifier(text: str) -> tuple[str, Ed25519PublicKey]:

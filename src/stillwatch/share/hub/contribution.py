@@ -77,9 +77,7 @@ def take_in(
     new = [n for n, i in enumerate(given) if i.got is not None and (i.id, sha256(i.body).hexdigest()) not in there]
     persons = db.persons(c, member.name) if new else ({}, {})
     abouts = _campaigns(db, c, collection, sorted({given[n].about for n in new}))
-    room = {"campaign": caps.campaigns, "indicator": caps.networks}
-    for kind in room if new else ():
-        room[kind] -= db.released(c, collection, member.name, kind, now - MONTH if kind == "campaign" else 0)
+    released, named = db.said(c, collection, member.name, now - MONTH) if new else (0, 0)
     asked = set(new)
     first = [n for n in new if given[n].type == "campaign"]
     rest = [n for n in range(len(given)) if n not in set(first)]
@@ -90,10 +88,12 @@ def take_in(
             if got is None or n not in asked:
                 continue  # the same everywhere, or stored already: sending twice does no harm
             reasons[n] = refusal(got, member.name, persons, abouts.get(got.about), today)
-            if not reasons[n] and got.type in room and not got.revoked:
-                room[got.type] -= 1
-                if room[got.type] < 0:
-                    reasons[n] = _NO_ROOM[got.type]
+            if not reasons[n] and got.release is not None and isinstance(got.release.document, Campaign) and got.id not in abouts:
+                released, named = released + 1, named + len(got.release.document.networks)
+                if released > caps.campaigns:
+                    reasons[n] = "too many campaigns in thirty days, deleted ones counted; ask the hub's operator"
+                elif named > caps.networks:
+                    reasons[n] = "too many networks in all of the member's campaigns; retract older ones first"
         taken = [n for n in wave if not reasons[n]]
         for n, why in zip(taken, db.add(c, collection, member, [given[n] for n in taken], now), strict=True):
             reasons[n] = why
@@ -101,12 +101,6 @@ def take_in(
             if not why and got is not None and got.type == "campaign":
                 abouts[got.id] = Stored(member.name, "revoked" if got.revoked else "", got)
     return reasons
-
-
-_NO_ROOM: Final = {
-    "campaign": "too many campaigns in thirty days; ask the hub's operator",
-    "indicator": "too many networks in all of the member's campaigns; retract older ones first",
-}
 
 
 def _campaigns(db: Database, c: Connection, collection: str, names: Sequence[str]) -> dict[str, Stored]:
@@ -141,6 +135,8 @@ def refusal(
     if about is None:
         return "it speaks of a campaign that this collection does not have"
     mine = about.member == sender
+    if about.received is not None and about.received.valid_until < today.isoformat():
+        return "it speaks of a campaign that was expired"
     if about.received is None or (about.ended and not (mine and got.revoked)):
         return f"it speaks of a campaign that was {about.ended or 'deleted'}"
     if document is not None:

@@ -279,6 +279,13 @@ class Database:
         ident = key_id(public)
         if c.execute(sa.select(keys.c.id).where(keys.c.id == ident)).first():
             raise HubError(f"key {ident} is enrolled already")
+        mine = public.public_bytes_raw().hex()
+        try:
+            wire.usable(mine)
+        except wire.WireError as error:
+            raise HubError(str(error)) from None
+        if any(told["statement"]["public_key"] == mine for told in self.statements(c, name)):
+            raise HubError(f"key {ident} is a person's of {name}; a lab and its persons have keys of their own")
         c.execute(keys.update().where(keys.c.member == name, keys.c.retired.is_(None)).values(retired=now))
         c.execute(keys.insert().values(id=ident, member=name, public=public.public_bytes_raw(), enrolled=now))
         self.record(c, "key-changed", {"member": name, "key": ident}, now)
@@ -373,7 +380,7 @@ class Database:
     def persons(self, c: Connection, member: str) -> tuple[dict[str, wire.Person], dict[str, wire.Person]]:
         """Those of a member who are enrolled now, and all whom it ever enrolled, by fingerprint."""
         everybody = people.fold(self.statements(c, member), self._former(c, member))
-        return {k: s.person for k, s in everybody.items() if s.removed is None}, {k: s.person for k, s in everybody.items()}
+        return {k: s.person for k, s in everybody.items() if s.removed is None}, {k: s.past for k, s in everybody.items()}
 
     # Collections and objects
 
@@ -444,14 +451,14 @@ class Database:
             if known.get(ident):
                 this = (objects.c.collection == collection) & (objects.c.id == ident)
                 c.execute(objects.update().where(this).values(is_first=objects.c.at == min(times), is_last=objects.c.at == max(times)))
-        self._keep_ids(c, collection, member.name, [i for i, why in zip(incoming, out, strict=True) if not why], past)
+        self._keep_ids(c, collection, member.name, [i for i, why in zip(incoming, out, strict=True) if not why], past, now)
         if rows:
             c.execute(objects.insert(), rows)
             c.execute(collections.update().where(collections.c.id == collection).values(last_added=last_added))
         return out
 
     @staticmethod
-    def _keep_ids(c: Connection, collection: str, member: str, stored: Sequence[Incoming], past: Mapping[str, Any]) -> None:
+    def _keep_ids(c: Connection, collection: str, member: str, stored: Sequence[Incoming], past: Mapping[str, Any], now: int) -> None:
         """Remember the highest version of each id, and that it was revoked."""
         last: dict[str, Incoming] = {}
         for i in stored:
@@ -461,7 +468,9 @@ class Database:
         for i in last.values():
             row = {"at": i.at, "ended": "revoked" if i.got is not None and i.got.revoked else "", "number": 0}
             if i.id not in past:
-                new.append(row | {"collection": collection, "id": i.id, "member": member})
+                document = i.got.release.document if i.got is not None and i.got.release is not None else None
+                named = len(getattr(document, "networks", ()))
+                new.append(row | {"collection": collection, "id": i.id, "member": member, "since": now, "networks": named})
             elif i.at > past[i.id].at:
                 changed.append(row | {"this": i.id})
         if new:
@@ -489,11 +498,12 @@ class Database:
                 out[r.id] = (r.member, r.ended or ("" if r.body is not None else "expired"), r.body or b"")
         return out
 
-    def released(self, c: Connection, collection: str, member: str, kind: str, since: int) -> int:
-        """How many objects of a type a member has that were added after ``since`` and are not over."""
-        t = objects.c
-        mine = (t.collection == collection) & (t.member == member) & (t.type == kind) & t.is_last & (t.added > since)
-        return int(c.execute(sa.select(sa.func.count()).where(mine)).scalar_one())
+    def said(self, c: Connection, collection: str, member: str, since: int) -> tuple[int, int]:
+        """Campaigns that a member has released since, deleted ones too, and networks that those of its campaigns name which are not over."""
+        mine = (ids.c.collection == collection) & (ids.c.member == member) & ids.c.id.like("campaign--%")
+        released = c.execute(sa.select(sa.func.count()).where(mine, ids.c.since > since)).scalar_one()
+        named = c.execute(sa.select(sa.func.coalesce(sa.func.sum(ids.c.networks), 0)).where(mine, ids.c.ended == "")).scalar_one()
+        return int(released), int(named)
 
     def page(self, c: Connection, collection: str, w: Wanted, today: str, *, bodies: bool) -> list[Any]:
         """Up to ``limit`` + 1 rows in the order they were added: seq, id, version, added, and body if asked."""
@@ -550,9 +560,13 @@ class Database:
         return number
 
     def ended(self, c: Connection, collections_: Sequence[str], after: int) -> list[Any]:
-        """Tombstones: rows id, number of what was deleted with an entry after ``after``."""
-        query = sa.select(ids.c.id, ids.c.number).where(ids.c.collection.in_(collections_), ids.c.ended == "deleted", ids.c.number > after)
-        return list(c.execute(query.order_by(ids.c.number, ids.c.id).limit(1000)))
+        """Tombstones: rows id, number of what was deleted with an entry after ``after``, each entry whole."""
+        these = ids.c.collection.in_(collections_) & (ids.c.ended == "deleted")
+        query = sa.select(ids.c.id, ids.c.number).where(these, ids.c.number > after).order_by(ids.c.number, ids.c.id)
+        rows = list(c.execute(query.limit(1000)))
+        if len(rows) == 1000:
+            rows = [r for r in rows if r.number < rows[-1].number] + list(c.execute(query.where(ids.c.number == rows[-1].number)))
+        return rows
 
     def save_status(self, c: Connection, ident: str, member: str, body: bytes, now: int) -> None:
         """Keep a status for a day."""
@@ -572,7 +586,8 @@ class Database:
         count = c.execute(objects.delete().where(objects.c.expires < today)).rowcount
         if count:
             number = self.record(c, "expired", {"objects": count, "before": today}, now)
-            this = (ids.c.collection == sa.bindparam("where")) & (ids.c.id == sa.bindparam("this")) & (ids.c.ended == "")
+            left = sa.exists().where(objects.c.collection == ids.c.collection, objects.c.id == ids.c.id)
+            this = (ids.c.collection == sa.bindparam("where")) & (ids.c.id == sa.bindparam("this")) & (ids.c.ended == "") & ~left
             c.execute(
                 ids.update().where(this).values(ended="expired", number=number), [{"where": w, "this": i} for w, i in sorted(set(gone))]
             )

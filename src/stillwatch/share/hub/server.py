@@ -432,6 +432,8 @@ class Hub:
                 raise Refused(404, "Not found", "No such object.")
             if owner != member.name:
                 raise Refused(403, "Forbidden", "Only its owner may delete an object.")
+            if "all" not in versions and self.db.campaigns(c, collection.id, [ident]).get(ident, ("", "", b""))[1] == "revoked":
+                raise Refused(403, "Forbidden", "What was taken back is deleted whole or not at all.")
             count = self.db.delete(c, collection.id, ident, Wanted(spec=w.spec, versions=versions, at=w.at))
             if self.db.owner_of(c, collection.id, ident, self._today()) is None:
                 self.db.end(c, collection.id, ident, member.name, now)
@@ -584,7 +586,7 @@ class Hub:
         witness = next((k for k in member.keys if tree.witnesses(note, {k: member.publics[k]})), None)
         if witness is None:
             raise Refused(422, "Unprocessable", "No cosignature by one of your keys.")
-        line = next(x + "\n" for x in note.splitlines() if x.startswith(f"\u2014 {witness} "))
+        line = tree.cosignature_line(note, witness, member.publics[witness])  # that one alone, and in one spelling
 
         def work(c: sa.Connection, now: int) -> None:
             size, head = found.size, found.root

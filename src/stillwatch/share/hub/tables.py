@@ -70,7 +70,6 @@ objects: Final = Table(
     UniqueConstraint("collection", "id", "at"),
     Index("objects_pages", "collection", "is_last", "seq"),
     Index("objects_expiry", "expires"),
-    Index("objects_member", "collection", "member", "type", "added"),  # how much a member has said
     sqlite_autoincrement=True,  # a number is never given twice, also after a deletion
 )
 #: Every id that was ever stored: whose it is and what became of it, also where no version is left.
@@ -83,7 +82,10 @@ ids: Final = Table(
     Column("at", BigInteger, nullable=False),  # the highest version seen, as microseconds
     Column("ended", String, nullable=False),  # "", revoked, deleted or expired
     Column("number", BigInteger, nullable=False),  # entry of the log with which it ended; 0 while it lives
+    Column("since", BigInteger, nullable=False),  # when it was first stored, microseconds
+    Column("networks", Integer, nullable=False),  # that its document names
     Index("ids_ended", "collection", "number"),
+    Index("ids_member", "collection", "member", "since"),
 )
 #: What members stated on their persons, as signed; who may approve follows from it.
 statements: Final = Table(

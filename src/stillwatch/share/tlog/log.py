@@ -356,6 +356,20 @@ def witnesses(note: str, known: Mapping[str, Ed25519PublicKey]) -> dict[str, int
     return out
 
 
+def cosignature_line(note: str, name: str, public: Ed25519PublicKey) -> str:
+    """The line of a note with which a witness cosigned it, written anew.
+
+    Raises:
+        LogError: there is none.
+    """
+    text = note.partition("\n\n")[0] + "\n\n"
+    for who, blob in _lines(note):
+        line = f"\u2014 {who} {base64.b64encode(blob).decode()}\n"
+        if who == name and name in witnesses(text + line, {name: public}):
+            return line
+    raise LogError(f"no cosignature by {name}")
+
+
 def majority(sizes: Sequence[int], members: int) -> int:
     """The largest size that more than half of the members have cosigned a tree of, or a larger one; 0 for none."""
     needed = members // 2 + 1

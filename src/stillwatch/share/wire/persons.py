@@ -16,29 +16,42 @@ import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from stillwatch.share.wire.stix import Person, WireError, key_id
+from stillwatch.share.wire.stix import Person, WireError, key_id, usable
 
 KIND: Final = "stillwatch-member-person-1"
 ROLES: Final = ("auditor", "counsel", "operator", "release")
 #: Persons that a member may enrol with its first statements, each without a second hand.
 FOUNDERS: Final = 2
 _PUBLIC: Final = re.compile("[0-9a-f]{64}")
+_SIGNATURE: Final = re.compile("[0-9a-f]{128}")
+#: Statements that a member may make; each reader folds all of them.
+MOST: Final = 200
+#: Roles that only somebody who has one of them can give or take.
+_APPROVING: Final = frozenset({"counsel", "release"})
 _FIELDS: Final = {"statement", "act", "roles", "public_key", "by", "member", "n"}
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A person of a member: ``hand`` is the fingerprint of who stands for him, "" for a founder; ``removed`` the number of the statement that removed him."""
+    """A person of a member: ``hand`` is the fingerprint of who stands for him, "" for a founder; ``removed`` the number of the statement that removed him;
+    ``ever`` the roles that he has had.
+    """
 
     public: Ed25519PublicKey
     roles: frozenset[str]
     hand: str
     removed: int | None = None
+    ever: frozenset[str] = frozenset()
 
     @property
     def person(self) -> Person:
-        """As approvals are checked with."""
+        """As new approvals are checked with."""
         return Person(self.public, self.roles)
+
+    @property
+    def past(self) -> Person:
+        """As approvals of before are checked with: who had a role then stays what he was."""
+        return Person(self.public, self.ever)
 
 
 def state(
@@ -76,6 +89,8 @@ def fold(statements: Sequence[Mapping[str, Any]], keys: Mapping[str, Ed25519Publ
         WireError: a statement is not of this form, or not signed by those whom it takes.
     """
     found: dict[str, Standing] = {}
+    if len(statements) > MOST:
+        raise WireError(f"persons: more than {MOST} statements")
     for n, told in enumerate(statements):
         try:
             _take(found, n, told, keys)
@@ -96,8 +111,14 @@ def _take(found: dict[str, Standing], n: int, told: Mapping[str, Any], keys: Map
         raise WireError(f"statement {n} on persons: its number is {said['n']}")
     if not _PUBLIC.fullmatch(said["public_key"]) or said["roles"] != sorted(set(said["roles"])) or not set(said["roles"]) <= set(ROLES):
         raise WireError(f"statement {n} on persons: roles or key are none")
+    if not (
+        _SIGNATURE.fullmatch(told["lab"])
+        and all(told[k] == "" or _SIGNATURE.fullmatch(told[k]) for k in ("own", "hand"))
+        and (said["by"] == "" or _PUBLIC.fullmatch(said["by"]))
+    ):
+        raise WireError(f"statement {n} on persons: a signature is 128 hex digits, a key 64")
     keys[said["member"]].verify(bytes.fromhex(told["lab"]), rfc8785.dumps({k: told[k] for k in ("statement", "own", "hand")}))
-    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(said["public_key"]))
+    public = usable(said["public_key"])
     who, signed, there = key_id(public), rfc8785.dumps(said), found.get(key_id(public))
     if who in keys:
         raise WireError(f"statement {n} on persons: a person's key is not the lab's")
@@ -113,12 +134,15 @@ def _take(found: dict[str, Standing], n: int, told: Mapping[str, Any], keys: Map
         if standing is None or standing.removed is not None or hand == who:
             raise WireError(f"statement {n} on persons: the second hand must be another person who is enrolled")
         by.verify(bytes.fromhex(told["hand"]), signed)
+        touched = set(said["roles"]) | (set(there.roles) if there is not None else set())
+        if touched & _APPROVING and not standing.roles & _APPROVING:
+            raise WireError(f"statement {n} on persons: only somebody with the role of release or counsel gives or takes those")
     elif told["hand"] or said["act"] != "add" or len(found) >= FOUNDERS or any(s.hand or s.removed is not None for s in found.values()):
         raise WireError(f"statement {n} on persons: it needs a second hand (--by NAME --by-key FILE)")
     if said["act"] == "add" and there is None and said["roles"]:
-        found[who] = Standing(public, frozenset(said["roles"]), hand)
-    elif said["act"] == "roles" and there is not None and there.removed is None and said["roles"]:
-        found[who] = replace(there, roles=frozenset(said["roles"]), hand=hand)
+        found[who] = Standing(public, frozenset(said["roles"]), hand, None, frozenset(said["roles"]))
+    elif said["act"] == "roles" and there is not None and there.removed is None and said["roles"] and set(said["roles"]) != there.roles:
+        found[who] = replace(there, roles=frozenset(said["roles"]), hand=hand, ever=there.ever | set(said["roles"]))
     elif said["act"] == "remove" and there is not None and there.removed is None:
         found[who] = replace(there, removed=n)
     else:

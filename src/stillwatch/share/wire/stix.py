@@ -95,11 +95,42 @@ class Received:
     release: Release | None
     retraction: Release | None = None
     approvals: tuple[Approval, ...] = ()
+    digest: str = ""  # of what was made anew, without approvals and signature
 
 
 def key_id(public: Ed25519PublicKey) -> str:
     """The fingerprint by which a key is known: 16 hex digits of the SHA-256 of its 32 bytes."""
     return sha256(public.public_bytes_raw()).hexdigest()[:16]
+
+
+#: Points of small order: with such a key a constant signature holds for every message, so that it is nobody's.
+_SMALL: Final = frozenset(
+    y[:62] + f"{int(y[62:], 16) | sign:02x}"
+    for y in (
+        "01" + "00" * 31,
+        "00" * 32,
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    )
+    for sign in (0, 0x80)
+)
+
+
+def usable(public: str) -> Ed25519PublicKey:
+    """A public key from 64 hex digits.
+
+    Raises:
+        WireError: it is none, or a point of small order, which is nobody's.
+    """
+    try:
+        if public.lower() in _SMALL:
+            raise ValueError
+        return Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+    except ValueError:
+        raise WireError(f"{public[:64]}: not a public key") from None
 
 
 def key_id_of(public: str) -> str:
@@ -249,22 +280,19 @@ def _campaign(release: Release, doc: Campaign, retraction: Release | None) -> li
 
 
 @lru_cache(maxsize=4096)
-def _ids(ident: str, canonical: bytes) -> frozenset[str]:
-    release = reopen(json.loads(canonical))
-    return frozenset(o["id"] for o in objects(release))
+def _parts(release: bytes, retraction: bytes) -> frozenset[str]:
+    doc, taken = reopen(json.loads(release)), reopen(json.loads(retraction)) if retraction else None
+    return frozenset(_digest(o) for o in objects(doc, taken, () if taken is None else {taken.document.stamp.member}))
+
+
+def _digest(o: Object) -> str:
+    return sha256(canonical_of(o)).hexdigest()
 
 
 def stands_in(part: Received, campaign: Received) -> bool:
-    """Whether a derived object is one of those that a campaign's document makes, in the same version."""
+    """Whether a derived object is, to the byte, one of those that a campaign's newest version makes."""
     assert campaign.release is not None
-    same = (part.by, part.tlp, part.valid_until, part.version, part.revoked) == (
-        campaign.by,
-        campaign.tlp,
-        campaign.valid_until,
-        campaign.version,
-        campaign.revoked,
-    )
-    return same and part.id in _ids(campaign.release.id, campaign.release.canonical)
+    return part.digest in _parts(campaign.release.canonical, campaign.retraction.canonical if campaign.retraction else b"")
 
 
 def _campaign_object(release: Release, doc: Campaign, retraction: Release | None) -> Object:
@@ -362,6 +390,8 @@ def _approvals(o: Object, needed: Sequence[tuple[str, str]]) -> tuple[Approval, 
     given = o.get("extensions", {}).get(APPROVAL)
     if given is None:
         return ()
+    if not needed:
+        raise WireError(f"extensions.{APPROVAL}: this object carries no document")
     told = tuple(Approval(a["digest"], a["role"], a["key"], a["value"]) for a in given["approvals"])
     if (
         given
@@ -533,7 +563,9 @@ def _examine(o: Object) -> Received:
     if kind != expected["type"] or canonical_of(o) != canonical_of(expected):
         names = sorted(k for k in {*o, *expected} if o.get(k) != expected.get(k)) or ["types of values"]
         raise WireError(f"{', '.join(names)[:200]}: not what a {str(kind)[:40]} of this profile says")
-    return Received(ident, kind, o["modified"], about, by, tlp, until, bool(o.get("revoked")), release, retraction, given)
+    return Received(
+        ident, kind, o["modified"], about, by, tlp, until, bool(o.get("revoked")), release, retraction, given, _digest(expected)
+    )
 
 
 def _derived(f: _Frame, o: Object) -> Object:
