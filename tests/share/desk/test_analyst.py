@@ -61,6 +61,18 @@ def test_networks_and_the_narrowest_marking_are_read_and_everything_else_is_coun
     assert not [what for what in stays if "ACME" in what]
     path.write_text(exported().replace(stix2.TLP_AMBER.id, TLP["amber+strict"]))
     assert read_bundle(path, TODAY).tlp == "amber+strict"
+    twice = stix2.Indicator(
+        name="x",
+        pattern="[ipv4-addr:value ISSUBSET '192.31.196.0/24']",
+        pattern_type="stix",
+        valid_from="2026-11-01T00:00:00Z",
+        labels=["hosting"],
+    )
+    path.write_text(exported(twice))
+    assert dict(read_bundle(path, TODAY).stays)["indicator: the same network as another kind"] == 1
+    path.write_text("{")
+    with pytest.raises(DeskError, match="not JSON"):
+        read_bundle(path, TODAY)
     path.write_text(exported(marking=stix2.TLP_RED))
     with pytest.raises(DeskError, match="TLP:RED"):
         read_bundle(path, TODAY)

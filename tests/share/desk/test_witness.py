@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from stillwatch.share.desk import sharing
 from stillwatch.share.desk.desk import DeskError
 from stillwatch.share.desk.people import Hand
-from stillwatch.share.desk.witness import accept_restore, watch
+from stillwatch.share.desk.witness import RESTORED, accept_restore, watch
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.hub.database import Database, open_database
 from stillwatch.share.hub.server import Hub, Limits
@@ -46,7 +49,28 @@ def served_anew(labs: Labs, home: Path, served: Any) -> None:
     labs.hubs = {name: HubClient(url, c.token) for name, c in labs.hubs.items()}
 
 
-def test_a27_a_hub_that_went_back_to_last_night_is_gone_on_with_once_a_person_accepts_it(labs: Labs, tmp_path: Path, served: Any) -> None:
+def tampered(told: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Statements that do not hold, each signed by the log's key where that is not what is wrong."""
+
+    def signed(**values: Any) -> dict[str, Any]:
+        bare = {k: v for k, v in told["detail"].items() if k != "signature"} | values
+        return bare | {"signature": KEY.sign(RESTORED.encode() + b"\n" + rfc8785.dumps(bare)).hex()}
+
+    def entered(detail: dict[str, Any], **more: Any) -> dict[str, Any]:
+        digest = sha256(bytes.fromhex(told["salt"]) + rfc8785.dumps(detail)).hexdigest()
+        return {**told, "detail": detail, "entry": told["entry"] | {"detail": digest}, **more}
+
+    yield {**told, "detail": told["detail"] | {"signature": "00" * 64}}, "signature does not hold"
+    yield entered(signed(origin="other.example/log")), "another log"
+    yield {**told, "salt": "00" * 16}, "not what the log's entry says"
+    yield entered(signed(at="2030-01-01T00:00:00Z")), "not the first entry"
+    yield {**told, "number": told["number"] + 1}, "not the first entry"
+    yield {}, "detail"
+
+
+def test_a27_a_hub_that_went_back_to_last_night_is_gone_on_with_once_a_person_accepts_it(
+    labs: Labs, tmp_path: Path, served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     labs.release("a")
     b = labs.desks["b"]
     labs.pull("b")
@@ -67,8 +91,15 @@ def test_a27_a_hub_that_went_back_to_last_night_is_gone_on_with_once_a_person_ac
     assert [e["kind"] for e in b.ledger()].count("contradiction") == 1
     with pytest.raises(DeskError, match="nobody of that name"):
         accept_restore(b, labs.hubs["b"], Hand("Nobody", OPS.key), NOW)
+    (told,) = labs.hubs["b"].restored()
+    for wrong, why in tampered(told):
+        with monkeypatch.context() as m:
+            m.setattr(HubClient, "restored", lambda _, wrong=wrong: [wrong])
+            with pytest.raises(DeskError, match=why):
+                accept_restore(b, labs.hubs["b"], OPS, NOW)
     done = accept_restore(b, labs.hubs["b"], OPS, NOW)
     assert done.size < done.seen
+    assert b.book.recall("ended") is None  # the log that these numbers were of is gone
     labs.pull("b")
     with pytest.raises(SplitView):  # what came before is not settled for another desk by this one
         labs.pull("a")

@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stillwatch.share.release as door
+from stillwatch.share.wire import persons, vocabulary
 from stillwatch.share.wire import stix as wire
-from stillwatch.share.wire import vocabulary
 from tests.share.hub.samples import TODAY, answer_release, campaign_release
 from tests.share.release.test_door import CAMPAIGN
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+OTHER = Ed25519PrivateKey.from_private_bytes(b"p" * 32)
 PUBLIC = KEY.public_key()
 ME = wire.key_id(PUBLIC)
 
@@ -156,3 +157,59 @@ def test_a_retraction_is_its_producer_s_own() -> None:
     for wrong in (answer_release("f" * 16, mine.id, "retraction", "error"), answer_release(ME, other.id, "retraction", "error")):
         with pytest.raises(wire.WireError, match="retraction"):
             wire.objects(mine, wrong)
+
+
+def test_what_does_not_travel_is_refused_with_words() -> None:
+    mine = campaign_release(ME)
+    tokens = {"trait": "payment", "epoch": "2026q4", "tokens": [{"tag": "0" * 32, "share": "0" * 64, "sealed": "0" * 96}]}
+    batch = door.reopen({"format": door.FORMAT, "kind": "tokens", "stamp": door.to_plain(mine.document)["stamp"], **tokens})
+    with pytest.raises(wire.WireError, match="does not travel"):
+        wire.objects(batch)
+    o = wire.objects(mine)[0]
+    swapped = o | {"extensions": {vocabulary.RELEASE: {"extension_type": "property-extension", "document": door.to_plain(batch.document)}}}
+    with pytest.raises(wire.WireError, match="does not travel"):
+        wire.examine(swapped)
+    with pytest.raises(wire.WireError, match="identities"):
+        wire.examine(wire.identity(ME) | {"extensions": o["extensions"]})
+    theirs = wire._campaign_object(mine, mine.document, answer_release("f" * 16, mine.id, "retraction", "error"))  # type: ignore[arg-type]
+    with pytest.raises(wire.WireError, match="producer"):
+        wire.examine(theirs)
+
+
+def test_one_person_is_not_both_approver_and_counsel() -> None:
+    release = door.reopen(door.to_plain(campaign_release(ME).document) | {"counsel": True})
+    both = [wire.sign_approval(release, role, OTHER) for role in ("release", "counsel")]
+    got = wire.examine(wire.approved(wire.objects(release)[0], both))
+    everything_ = {wire.key_id(OTHER.public_key()): wire.Person(OTHER.public_key(), frozenset({"release", "counsel"}))}
+    with pytest.raises(wire.WireError, match="two persons"):
+        wire.check_approvals(got, everything_)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"statement": "another"}, "not of this form"),
+        ({"more": 1}, "not of this form"),
+        ({"n": 1}, "its number is 1"),
+        ({"n": False}, "its number is False"),
+        ({"roles": ["release", "auditor"]}, "roles or key are none"),
+        ({"roles": ["king"]}, "roles or key are none"),
+        ({"public_key": "zz" * 32}, "roles or key are none"),
+        ({"member": "0" * 16}, "not of this form"),
+        ({"act": "crown"}, "second hand"),
+        ({"act": "remove"}, "nobody removes himself"),
+        ({"by": "00" * 31}, "64"),
+    ],
+)
+def test_a_statement_on_persons_that_is_not_in_order_is_refused(change: dict[str, Any], why: str) -> None:
+    public = OTHER.public_key().public_bytes_raw().hex()
+    said = {"statement": persons.KIND, "act": "add", "roles": ["release"], "public_key": public, "by": "", "member": ME, "n": 0} | change
+    told = {"statement": said, "own": OTHER.sign(rfc8785.dumps(said)).hex(), "hand": ""}
+    with pytest.raises(wire.WireError, match=why):
+        persons.fold([persons.countersign(told, KEY)], {ME: PUBLIC})
+
+
+def test_a_lab_s_key_is_no_person_s() -> None:
+    stated = persons.state("add", PUBLIC.public_bytes_raw().hex(), ["release"], ME, 0, KEY, None)
+    with pytest.raises(wire.WireError, match="not the lab's"):
+        persons.fold([persons.countersign(stated, KEY)], {ME: PUBLIC})
