@@ -432,9 +432,10 @@ class Hub:
                 raise Refused(404, "Not found", "No such object.")
             if owner != member.name:
                 raise Refused(403, "Forbidden", "Only its owner may delete an object.")
-            if "all" not in versions and self.db.campaigns(c, collection.id, [ident]).get(ident, ("", "", b""))[1] == "revoked":
-                raise Refused(403, "Forbidden", "What was taken back is deleted whole or not at all.")
             count = self.db.delete(c, collection.id, ident, Wanted(spec=w.spec, versions=versions, at=w.at))
+            _, ended, newest = self.db.campaigns(c, collection.id, [ident]).get(ident, ("", "", b""))
+            if ended == "revoked" and newest and b'"revoked":true' not in bytes(newest):
+                raise Refused(403, "Forbidden", "It was taken back: the version that says so cannot go before the others.")
             if self.db.owner_of(c, collection.id, ident, self._today()) is None:
                 self.db.end(c, collection.id, ident, member.name, now)
             else:
