@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 from stillwatch.cli.main import app
 from stillwatch.share.desk import audit
-from stillwatch.share.desk.desk import DeskError, fingerprint, open_desk
+from stillwatch.share.desk.desk import DeskError, open_desk
 from stillwatch.share.desk.keychange import rotate_key
 from stillwatch.share.desk.people import Hand, people
+from stillwatch.share.wire.stix import key_id
 from tests.kit import every_break
 from tests.share.desk.labs import OPS, Labs, desk_at, prepared, reopened, tmp_key
 from tests.share.hub.samples import NOW
@@ -86,7 +87,7 @@ def test_killed_at_every_write_it_has_the_old_key_or_the_new_one(tmp_path: Path)
         assert bool(desk.policy.former) == bool(entries)
         assert not (folder / "lab.key.next").exists()
         if entries:
-            assert fingerprint(desk.key.public_key()) == desk.member
+            assert key_id(desk.key.public_key()) == desk.member
         desk.record("note", {}, NOW)
         assert desk.ledger()
     assert seen == {0, 1}

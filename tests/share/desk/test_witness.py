@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from stillwatch.share.desk import sharing
 from stillwatch.share.desk.desk import DeskError
 from stillwatch.share.desk.people import Hand
-from stillwatch.share.desk.witness import RESTORED, accept_restore, watch
+from stillwatch.share.desk.witness import accept_restore, watch
 from stillwatch.share.hub.client import HubClient
 from stillwatch.share.hub.database import Database, open_database
 from stillwatch.share.hub.server import Hub, Limits
+from stillwatch.share.tlog import log as tree
 from stillwatch.share.tlog.log import SplitView
 from tests.share.desk.labs import DAY, OPS, Labs
 from tests.share.hub.samples import NOW
@@ -54,7 +55,7 @@ def tampered(told: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
 
     def signed(**values: Any) -> dict[str, Any]:
         bare = {k: v for k, v in told["detail"].items() if k != "signature"} | values
-        return bare | {"signature": KEY.sign(RESTORED.encode() + b"\n" + rfc8785.dumps(bare)).hex()}
+        return bare | {"signature": KEY.sign(tree.RESTORED.encode() + b"\n" + rfc8785.dumps(bare)).hex()}
 
     def entered(detail: dict[str, Any], **more: Any) -> dict[str, Any]:
         digest = sha256(bytes.fromhex(told["salt"]) + rfc8785.dumps(detail)).hexdigest()

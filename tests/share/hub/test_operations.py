@@ -176,7 +176,7 @@ def test_restore_goes_back_and_says_so_in_the_log_signed(home: Path, make_exchan
     detail = dict(said["detail"])
     assert sha256(bytes.fromhex(said["salt"]) + rfc8785.dumps(detail)).hexdigest() == said["entry"]["detail"]
     signature = bytes.fromhex(detail.pop("signature"))
-    KEY.public_key().verify(signature, operate.RESTORED.encode() + b"\n" + rfc8785.dumps(detail))
+    KEY.public_key().verify(signature, tree.RESTORED.encode() + b"\n" + rfc8785.dumps(detail))
     assert (detail["size"], detail["root"], detail["origin"]) == (size, root.hex(), ORIGIN)
     lost = tree.verify_note(detail["lost"], ORIGIN, KEY.public_key())
     assert (lost.size, lost.root) == (lost_size, lost_root)

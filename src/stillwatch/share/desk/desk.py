@@ -12,7 +12,6 @@ import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from stillwatch.share.desk.book import KIND, NAME, Book, DeskError, Outgoing, Record, checked
 from stillwatch.share.desk.migrate import migrate
 from stillwatch.share.release import KNOWN_BASES, Policy
+from stillwatch.share.wire.stix import key_id
 from stillwatch.store.files import flush, write_atomically
 from stillwatch.store.sqlite import Database, DatabaseError
 
@@ -30,7 +30,6 @@ __all__ = [
     "DeskError",
     "Outgoing",
     "Record",
-    "fingerprint",
     "make_desk",
     "open_desk",
     "public_of",
@@ -144,7 +143,7 @@ def make_desk(folder: Path) -> Desk:
     folder.chmod(0o700)
     key = Ed25519PrivateKey.generate()
     bases = "".join(f'\n[[legal]]\nbasis = "{g.basis}"\nknown_until = {g.known_until}\nsource = "{g.source}"\n' for g in KNOWN_BASES)
-    text = _POLICY.format(member=fingerprint(key.public_key())) + bases
+    text = _POLICY.format(member=key_id(key.public_key())) + bases
     write_private(folder / "policy.toml", text.encode())
     write_private(folder / "lab.key", key.private_bytes_raw())  # last: with it there is a desk
     return open_desk(folder)
@@ -172,8 +171,8 @@ def open_desk(folder: Path) -> Desk:
     except DatabaseError as error:
         raise DeskError(str(error)) from None
     key = settle(folder, book, key)
-    member = fingerprint(key.public_key())
-    former = [fingerprint(public_of(e["detail"]["statement"]["old"])) for e in book.entries("key-changed")]
+    member = key_id(key.public_key())
+    former = [key_id(public_of(e["detail"]["statement"]["old"])) for e in book.entries("key-changed")]
     if policy.member not in (member, *former):
         raise DeskError(f"{place}: member is not the fingerprint of lab.key")
     migrate(folder, book, key, member, _people(place, people), time.time())
@@ -214,11 +213,6 @@ def settle(folder: Path, book: Book, key: Ed25519PrivateKey) -> Ed25519PrivateKe
 def _newest_key(book: Book) -> str | None:
     entries = book.entries("key-changed")
     return str(entries[-1]["detail"]["statement"]["new"]) if entries else None
-
-
-def fingerprint(public: Ed25519PublicKey) -> str:
-    """The fingerprint by which a key is known."""
-    return sha256(public.public_bytes_raw()).hexdigest()[:16]
 
 
 def read_key(path: Path) -> Ed25519PrivateKey:

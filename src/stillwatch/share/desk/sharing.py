@@ -445,7 +445,8 @@ def send_batches(desk: Desk, hub: HubClient, now: float) -> None:
 
 def _quorum(desk: Desk, told: int, accepted: int | None, now: float) -> int:
     """The hub's quorum, if it may be used: never below 2, and never lower than it was seen before unless somebody accepts that."""
-    before = int(desk.state().get("quorum", told))
+    known = desk.book.recall("quorum")
+    before = told if known is None else int(known)
     if told < seal.LEAST_QUORUM:
         raise DeskError(
             f"the hub asks for a quorum of {told}: a share of it is the secret itself, so nothing is sent; at least {seal.LEAST_QUORUM}"

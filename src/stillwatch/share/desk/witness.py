@@ -18,8 +18,6 @@ from stillwatch.share.desk.people import Hand, the_person
 from stillwatch.share.hub.client import Directory, HubClient, Watched, read_verifier
 from stillwatch.share.tlog import log as tree
 
-#: What a hub signs when it went back to a backup.
-RESTORED: Final = "stillwatch-restored-1"
 #: Heads that are remembered: a lost one cannot be proven, so an older one must be.
 KEPT: Final = 32
 
@@ -79,8 +77,6 @@ class Restored:
 
     size: int
     seen: int
-    at: str
-    statement: dict[str, Any]
 
 
 def accept_restore(desk: Desk, hub: HubClient, by: Hand, now: float) -> Restored:
@@ -116,24 +112,28 @@ def accept_restore(desk: Desk, hub: HubClient, by: Hand, now: float) -> Restored
             desk.record("restore-accepted", detail, now)
             # Everything is asked for again: what was lost may come anew, under other numbers.
             desk.remember(seen=note, heads=[note], checkpoint=None, ended=None, heads_seen=None)
-        return Restored(size, had.size, str(told["detail"]["at"]), dict(told["detail"]))
+        return Restored(size, had.size)
     raise DeskError(f"{hub.url}: no statement of its that it went back to a backup holds here ({why}); do not go on with it")
 
 
 def _holds(told: dict[str, Any], origin: str, public: Any, had: tree.Checkpoint, head: tree.Checkpoint, tiles: tree.Tiles) -> int:
     """The size to which a statement goes back."""
     detail, entry, number = dict(told["detail"]), told["entry"], int(told["number"])
-    bare = {k: v for k, v in detail.items() if k != "signature"}
     try:
-        public.verify(bytes.fromhex(detail["signature"]), RESTORED.encode() + b"\n" + rfc8785.dumps(bare))
+        public.verify(bytes.fromhex(detail["signature"]), tree.restored_bytes(detail))
     except InvalidSignature:
         raise tree.LogError("its signature does not hold") from None
     size, root = int(detail["size"]), bytes.fromhex(detail["root"])
-    if detail["format"] != RESTORED or detail["origin"] != origin:
+    if detail["format"] != tree.RESTORED or detail["origin"] != origin:
         raise tree.LogError("it is of another log")
     if sha256(bytes.fromhex(told["salt"]) + rfc8785.dumps(detail)).hexdigest() != entry["detail"] or entry["kind"] != "restored":
         raise tree.LogError("it is not what the log's entry says")
-    if number != size or tiles.get(0, number) != tree.leaf_hash(rfc8785.dumps(entry)):
+    try:
+        path = tree.inclusion(number, head.size, tiles.get)
+        tree.verify_inclusion(tree.leaf_hash(rfc8785.dumps(entry)), number, head.size, path, head.root)
+    except tree.LogError as error:
+        raise tree.LogError(f"it is not the first entry after what was kept ({error})") from None
+    if number != size:
         raise tree.LogError("it is not the first entry after what was kept")
     if not size < had.size:
         raise tree.LogError(f"it goes back to {size} entries, and {had.size} were seen")

@@ -173,9 +173,8 @@ class HubClient:
                 tile = number // tree.TILE
                 if tile not in bundles or len(bundles[tile]) <= number % tree.TILE:
                     bundles[tile] = self._bundle(tile, head.size)
-                entry = bundles[tile][number % tree.TILE]
-                shown = json.loads(entry)
-                if shown.get("kind") != "deletion" or tiles.get(0, number) != tree.leaf_hash(entry):
+                shown = _shown(bundles[tile], number, head, tiles)
+                if shown.get("kind") != "deletion":
                     raise tree.LogError(f"the hub says that {ident} was deleted, and entry {number} of its log does not")
                 out.append((ident, number, str(shown.get("id"))))
             after = int(rows[-1]["number"])
@@ -362,14 +361,13 @@ class HubClient:
         if told is None:
             return None
         try:
-            head = tree.verify_note(self._ask("GET", "/log/checkpoint/").text, *read_verifier(log_key))
-            tiles = tree.Tiles(lambda path: self._ask("GET", f"/log/{path}/").content, head.size)
-            number, leaf = int(told["entry"]), self.entry_of(int(told["entry"]), head.size)
-            tree.verify_inclusion(tree.leaf_hash(leaf), number, head.size, tree.inclusion(number, head.size, tiles.get), head.root)
-            entry, detail = json.loads(leaf), rfc8785.dumps({"trait": trait, "epoch": epoch, "key": told["key"]})
+            _, head, tiles = self.head(log_key)
+            number = int(told["entry"])
+            entry = _shown(self._bundle(number // tree.TILE, head.size), number, head, tiles)
+            detail = rfc8785.dumps({"trait": trait, "epoch": epoch, "key": told["key"]})
             if entry["kind"] != "key-holder-key" or entry["detail"] != sha256(bytes.fromhex(told["salt"]) + detail).hexdigest():
                 raise tree.LogError(f"entry {number} names another key")
-        except (tree.LogError, KeyError, TypeError, ValueError) as error:
+        except (tree.LogError, KeyError, IndexError, TypeError, ValueError) as error:
             if isinstance(error, ClientError):
                 raise
             raise ClientError(
@@ -392,6 +390,17 @@ class HubClient:
         """Answers of finished days to the member's own tags, after a number."""
         found: list[dict[str, Any]] = self._ask("GET", "/hub/answers/", params={"after": after}).json()["answers"]
         return found
+
+
+def _shown(bundle: Sequence[bytes], number: int, head: tree.Checkpoint, tiles: tree.Tiles) -> dict[str, Any]:
+    """An entry out of its bundle, shown to be in the tree that was signed: tiles below the ones that make the head are nobody's word.
+
+    Raises:
+        LogError: it is another.
+    """
+    entry = bundle[number % tree.TILE]
+    tree.verify_inclusion(tree.leaf_hash(entry), number, head.size, tree.inclusion(number, head.size, tiles.get), head.root)
+    return dict(json.loads(entry))
 
 
 def _cosigned(

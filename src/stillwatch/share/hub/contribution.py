@@ -20,7 +20,7 @@ from stillwatch.share.release import Campaign, undocumented
 from stillwatch.share.wire import stix as wire
 from stillwatch.share.wire.vocabulary import constants
 
-#: Networks that a member's objects may name together, and campaigns that it may release within a month.
+#: Networks that all of a member's live campaigns may name, and campaigns that it may release within a month.
 MOST_NETWORKS: Final = 1000
 MOST_CAMPAIGNS: Final = 1000
 MONTH: Final = 30 * DAY
@@ -28,7 +28,7 @@ MONTH: Final = 30 * DAY
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """How much a member may say: networks that its indicators may name together, campaigns within thirty days."""
+    """How much a member may say: networks that all of its live campaigns may name, campaigns within thirty days."""
 
     networks: int = MOST_NETWORKS
     campaigns: int = MOST_CAMPAIGNS

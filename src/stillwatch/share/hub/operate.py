@@ -12,7 +12,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-import rfc8785
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -21,8 +20,6 @@ from stillwatch.share.hub.tables import collections, cosignatures, keys, log, me
 from stillwatch.share.net.access import hashed
 from stillwatch.share.tlog import log as tree
 
-#: A statement that a backup was put in place; what is signed is this line, a line break, and the statement without its signature in RFC 8785's form.
-RESTORED: Final = "stillwatch-restored-1"
 #: Days before a token's end that status begins to warn.
 SOON: Final = 30
 _STEP: Final = 1000
@@ -321,14 +318,14 @@ def _state(
             raise HubError(f"the backup does not check: {faults[0]}" + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""))
         size, head = db.checkpoint(c)
         said: dict[str, Any] = {
-            "format": RESTORED,
+            "format": tree.RESTORED,
             "origin": origin,
             "at": now // 1_000_000,
             "size": size,
             "root": head.hex(),
             "lost": lost,
         }
-        said["signature"] = key.sign(RESTORED.encode() + b"\n" + rfc8785.dumps(said)).hex()
+        said["signature"] = key.sign(tree.restored_bytes(said)).hex()
         number = db.record(c, "restored", said, now)
         c.execute(settings.insert().values(name=f"{_MARK}{number}", value=b""))
     return tree.read_checkpoint(tree.checkpoint_text(origin, size, head) + "\n")

@@ -15,7 +15,6 @@ from collections import Counter as Counts
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from hashlib import sha256
 from typing import Any, Final, get_args
 
 import rfc8785
@@ -29,6 +28,7 @@ from stillwatch.share.hub.database import DAY, Database, HubError, Member
 from stillwatch.share.hub.tables import answers, batches, holder_keys, members, settings, tokens
 from stillwatch.share.release import DocumentError, Release, Tokens, reopen
 from stillwatch.share.release.document import TraitKind
+from stillwatch.share.tlog import log as tree
 from stillwatch.share.tokens.seal import LARGEST, LEAST_QUORUM, SMALLEST, batch_bytes, epochs
 from stillwatch.share.wire.stix import key_id
 
@@ -157,7 +157,7 @@ class Matching:
         common = {"member": member.name, "trait": doc.trait, "epoch": doc.epoch}
         row = {"kind": "batch", "size": size, "quorum": self.quorum, "holder": e.holder, "signature": e.signature, "body": e.body}
         c.execute(batches.insert().values(**common, **row, at=now, progress=0, is_read=False))
-        root = sha256("".join(x.tag for x in doc.tokens).encode()).hexdigest()
+        root = tree.digests_root(x.tag for x in doc.tokens)
         self.db.record(c, "tokens", {**common, "tokens": size, "root": root, "release": e.release.id, "holder": e.holder}, now)
         self._used.labels(member.name, doc.trait).set((spent + size) / self.a_day)
         if size == LARGEST:

@@ -9,8 +9,9 @@ import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
+import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -215,6 +216,16 @@ def unbundle(data: bytes) -> list[bytes]:
         out.append(data[at + 2 : end])
         at = end
     return out
+
+
+#: A statement that a backup was put in place.
+RESTORED: Final = "stillwatch-restored-1"
+
+
+def restored_bytes(statement: Mapping[str, object]) -> bytes:
+    """What a log's key signs of such a statement: its format, a line break, and the statement without its signature (RFC 8785)."""
+    bare: dict[str, Any] = {k: v for k, v in statement.items() if k != "signature"}
+    return RESTORED.encode() + b"\n" + rfc8785.dumps(bare)
 
 
 def digests_root(digests: Iterable[str]) -> str:

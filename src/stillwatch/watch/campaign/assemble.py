@@ -40,6 +40,9 @@ class Ring:
     bits: dict[int, float] = field(default_factory=dict)
     parts: list[tuple[Score, frozenset[int]]] = field(default_factory=list)
     mixed: bool = False  # its pieces share no address and no card
+    pieces: Counter[int] = field(
+        default_factory=Counter
+    )  # how many of its accounts are tied to one another by addresses and cards, by piece
 
     def add(self, found: Judged, members: frozenset[int]) -> None:
         """Take in a passing group with those of its members that are this campaign's."""
@@ -143,9 +146,10 @@ def rings(pop: Population, passing: Sequence[Judged]) -> list[Ring]:
                 continue
             if shared[best] < SAME * len(members) and shared[best] < COVERS * len(ring.accounts):
                 continue
-        own, most = Counter(piece[w] for w in ring.accounts).most_common(1)[0] if ring.accounts else (None, 0)
+        own, most = ring.pieces.most_common(1)[0] if ring.pieces else (None, 0)
         tied = own is not None and most >= max(MIN_PIECE, COVERS * len(ring.accounts))
         mine = frozenset(w for w in members if claimed.get(w, ring) is ring and (not tied or w in ring.accounts or piece[w] == own))
+        ring.pieces.update(piece[w] for w in mine - ring.accounts)
         ring.add(j, mine)
         claimed.update(dict.fromkeys(mine, ring))
     return found
@@ -153,6 +157,8 @@ def rings(pop: Population, passing: Sequence[Judged]) -> list[Ring]:
 
 def unseparated(pop: Population, who: NDArray[np.int64]) -> bool:
     """Whether accounts fall into several pieces of some size that share no address and no card, so that they may be of two campaigns."""
+    if len(who) < 2 * MIN_PIECE:
+        return False
     sizes = np.bincount(components(pop, who, cards=True))
     return int((sizes >= MIN_PIECE).sum()) > 1
 
