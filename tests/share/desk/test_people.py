@@ -228,3 +228,16 @@ def test_a_desk_that_joined_before_anybody_was_named_can_still_be_founded(tmp_pa
     with pytest.raises(DeskError, match="once a hub knows one"):
         enrol(desk, OPS, ("operator",), NOW)
     assert not enrol(desk, OPS, ("operator",), NOW, by=COUNSEL)
+
+
+def test_the_desk_takes_no_statement_that_the_hub_would_refuse(tmp_path: Path) -> None:
+    """One refused statement would keep all that come after it from the hub, and nothing could be sent any more."""
+    desk = desk_at(tmp_path / "desk")
+    auditor = Hand("Auditor", Ed25519PrivateKey.from_private_bytes(b"a" * 32))
+    enrol(desk, auditor, ("auditor",), NOW, by=COUNSEL)
+    before = len(desk.ledger())
+    with pytest.raises(DeskError, match="release or counsel gives or takes"):
+        remove(desk, "Ops", NOW, by=auditor)
+    assert len(desk.ledger()) == before
+    remove(desk, "Ops", NOW, by=COUNSEL)
+    persons.fold(statements(desk), {desk.member: desk.key.public_key()})

@@ -18,10 +18,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from stillwatch.share.desk.book import DeskError, time_text
-from stillwatch.share.desk.desk import Desk
+from stillwatch.share.desk.desk import Desk, public_of
 from stillwatch.share.release import Person
 from stillwatch.share.release.policy import Role
 from stillwatch.share.wire import persons
+from stillwatch.share.wire.stix import WireError, key_id
 
 #: How many persons may be named by one hand: one who approves and one who is the second hand.
 FOUNDERS: Final = 2
@@ -225,7 +226,13 @@ def _abroad(desk: Desk, act: str, person: Person, own: Hand | None, by: Hand | N
         own.key if own else None,
         by.key if by else None,
     )
-    return persons.countersign(made, desk.key)
+    signed = persons.countersign(made, desk.key)
+    before = [public_of(e["detail"]["statement"]["old"]) for e in desk.book.entries("key-changed")]
+    try:
+        persons.fold([*statements(desk), signed], {key_id(k): k for k in (*before, desk.key.public_key())})
+    except WireError as error:  # the hub and every reader would refuse it, and whatever comes after it
+        raise DeskError(f"{person.name}: {error}") from None
+    return signed
 
 
 def statements(desk: Desk) -> list[dict[str, Any]]:
