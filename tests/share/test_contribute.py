@@ -10,53 +10,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 import stillwatch.share.release as door
 from stillwatch.cli.main import app
 from stillwatch.share.desk import sharing
-from stillwatch.share.desk.desk import Desk, DeskError, make_desk
+from stillwatch.share.desk.desk import DeskError
 from stillwatch.share.desk.traits import traits_of
 from stillwatch.share.hub.client import HubClient
-from stillwatch.share.hub.database import Database, open_database
-from stillwatch.share.hub.server import Hub, Limits
 from stillwatch.share.keyholder.client import KeyHolderClient
 from stillwatch.share.keyholder.server import KeyHolder
-from stillwatch.share.net.access import ClientError, new_token
+from stillwatch.share.net.access import ClientError
 from stillwatch.share.tokens import seal
 from stillwatch.share.wire import stix as wire
+from tests.share.desk import labs as labs_at_one_hub
 from tests.share.hub.samples import NOW, TODAY, campaign_release, sealed, statements_of
 
 DAY = 86400.0
 SUSPECT = seal.Context(seal.SUSPICION, TODAY, TODAY)
 
 
-class Labs:
-    """Three desks joined to one hub."""
+class Labs(labs_at_one_hub.Labs):
+    """Three desks joined to one hub, joined as the command line leaves them, with traits to send it."""
 
     def __init__(self, home: Path, served: Any) -> None:
-        self.now = [NOW]
-        self.db = Database(open_database(str(home / "hub.db")))
-        limits = Limits(requests=1e6, burst=1e6)
-        self.hub = Hub(self.db, origin="hub.example/log", key=Ed25519PrivateKey.generate(), limits=limits, clock=lambda: self.now[0])
-        url = served(self.hub.app())
-        holder = KeyHolder(home / "kh", clock=lambda: self.now[0])
-        holder_url = served(holder.app())
-        self.desks: dict[str, Desk] = {}
-        self.hubs: dict[str, HubClient] = {}
-        self.holders: dict[str, list[KeyHolderClient]] = {}
-        for name in "abc":
-            desk = self.desks[name] = make_desk(home / f"lab-{name}")
-            token = new_token()
-            with self.db.write() as c:
-                self.db.enrol(c, name, owner=name, role="security", token=token, public=desk.key.public_key(), now=1)
-                ident = self.db.ensure_collection(c, "signals", "Signals", 1)
-                self.db.allow(c, name, ident, can_read=True, can_write=True, now=1)
-            self.hubs[name] = HubClient(url, token)
-            desk.remember(hub=url, token=token, log=self.hubs[name].directory().log)
-            holder.enrol(name, f"blind-{name}")
-            self.holders[name] = [KeyHolderClient(holder_url, f"blind-{name}")]
+        super().__init__(home, served)
+        for name, hub in self.hubs.items():
+            self.desks[name].remember(hub=hub.url, token=hub.token, log=hub.directory().log)
 
     def released(self, name: str) -> seal.Context:
         """A campaign of the lab's that is at the hub."""
@@ -69,7 +49,7 @@ class Labs:
         return seal.Context(release.id, date.fromisoformat(document.first_day), date.fromisoformat(document.last_day))
 
     def contribute(self, name: str, context: seal.Context, values: dict[str, list[str]], **more: Any) -> dict[str, int]:
-        holders = more.pop("holders", self.holders[name])
+        holders = more.pop("holders", [self.holders[name]])
         return sharing.contribute(self.desks[name], context, values, 6, self.hubs[name], holders, self.now[0], **more)
 
     def night(self) -> None:

@@ -70,14 +70,14 @@ class Labs:
     def __init__(self, home: Path, served: Any) -> None:
         self.now = [NOW]
         self.db = Database(open_database(str(home / "hub.db")))
-        hub = Hub(
+        self.hub = Hub(
             self.db,
             origin="hub.example/log",
             key=Ed25519PrivateKey.from_private_bytes(b"h" * 32),
             limits=Limits(requests=1e6, burst=1e6),
             clock=lambda: self.now[0],
         )
-        url = served(hub.app())
+        url = served(self.hub.app())
         holder = KeyHolder(home / "kh", clock=lambda: self.now[0])
         holder_url = served(holder.app())
         self.desks: dict[str, Desk] = {}
